@@ -1,0 +1,1 @@
+"""What is compared with what: cohorts, comparison pool, base period, cells, aggregation schemes."""

@@ -1,0 +1,1 @@
+"""What every estimator returns: estimates, influence by unit, shares, weights, counterfactual."""

@@ -1,0 +1,1 @@
+"""Uncertainty, written once: strategies that know capabilities, not estimators."""

@@ -1,0 +1,272 @@
+"""Compiled loops behind :mod:`groupeffect.numerics.simplex` (imports numba, so it is imported where it is used).
+
+Both loops see the problem only through a Gram matrix ``G`` and a vector ``c``: the objective is
+``w' G w / 2 - c' w + ridge * w' w / 2`` over weights that are not negative and sum to one. Columns outside
+``allowed`` do not take part, so that many problems (placebos) can share one Gram matrix.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from groupeffect._types import BoolArray, FloatArray, IntArray
+
+__all__ = ["active_set", "frank_wolfe"]
+
+DEPENDENT = 1e-14
+"""A column whose squared distance from the span of the support is below this share of its length is not added."""
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _grow(factor: FloatArray, size: int) -> FloatArray:
+    """Copy of a square work array with room for more rows."""
+    wider = np.zeros((size, size))
+    k = factor.shape[0]
+    wider[:k, :k] = factor
+    return wider
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _append(
+    factor: FloatArray, support: IntArray, k: int, j: int, gram: FloatArray, ridge: float, shift: float
+) -> bool:
+    """Add column ``j`` as row ``k`` of the Cholesky factor of ``G + ridge I + shift 11'`` on the support.
+
+    Returns False, and leaves the factor as it is, if the column depends on the support numerically.
+    """
+    diagonal = gram[j, j] + ridge + shift
+    rest = diagonal
+    for a in range(k):
+        value = gram[support[a], j] + shift
+        for b in range(a):
+            value -= factor[a, b] * factor[k, b]
+        value /= factor[a, a]
+        factor[k, a] = value
+        rest -= value * value
+    if rest <= DEPENDENT * diagonal:
+        return False
+    factor[k, k] = math.sqrt(rest)
+    support[k] = j
+    return True
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _remove(factor: FloatArray, support: IntArray, k: int, position: int) -> None:
+    """Take row ``position`` out of the Cholesky factor of size ``k`` by plane rotations."""
+    for a in range(position, k - 1):
+        support[a] = support[a + 1]
+        for b in range(a + 2):
+            factor[a, b] = factor[a + 1, b]
+        x, y = factor[a, a], factor[a, a + 1]
+        length = math.hypot(x, y)
+        cosine, sine = x / length, y / length
+        factor[a, a] = length
+        factor[a, a + 1] = 0.0
+        for r in range(a + 2, k):
+            low, high = factor[r, a], factor[r, a + 1]
+            factor[r, a] = cosine * low + sine * high
+            factor[r, a + 1] = cosine * high - sine * low
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _direction(factor: FloatArray, k: int, gradient: FloatArray, step: FloatArray, one: FloatArray) -> float:
+    """Step to the minimum over the affine hull of the support; returns the common gradient reached there.
+
+    With ``H = G + ridge I + shift 11'`` the step solves ``H d = nu 1 - g`` with ``1'd = 0``.
+    """
+    top, bottom = 0.0, 0.0
+    for a in range(k):
+        s, t = gradient[a], 1.0
+        for b in range(a):
+            s -= factor[a, b] * step[b]
+            t -= factor[a, b] * one[b]
+        step[a] = s / factor[a, a]
+        one[a] = t / factor[a, a]
+        top += step[a] * one[a]
+        bottom += one[a] * one[a]
+    nu = top / bottom
+    for a in range(k):
+        step[a] = nu * one[a] - step[a]
+    for a in range(k - 1, -1, -1):
+        value = step[a] / factor[a, a]
+        step[a] = value
+        for b in range(a):
+            step[b] -= factor[a, b] * value
+    return nu
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _full_gradient(
+    gram: FloatArray, linear: FloatArray, ridge: float, weights: FloatArray, support: IntArray, k: int, out: FloatArray
+) -> None:
+    """Gradient of the objective in every column."""
+    n = gram.shape[0]
+    for j in range(n):
+        out[j] = ridge * weights[j] - linear[j]
+    for a in range(k):
+        p = support[a]
+        share = weights[p]
+        for j in range(n):
+            out[j] += share * gram[p, j]
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _start(
+    gram: FloatArray, linear: FloatArray, ridge: float, allowed: BoolArray, start: FloatArray
+) -> tuple[FloatArray, float]:
+    """Feasible first weights (the best single column unless a start is given) and the shift of the factor."""
+    n = gram.shape[0]
+    best, lowest, trace, count, total = -1, np.inf, 0.0, 0, 0.0
+    weights = np.zeros(n)
+    for j in range(n):
+        if allowed[j]:
+            trace += gram[j, j]
+            count += 1
+            value = 0.5 * (gram[j, j] + ridge) - linear[j]
+            if best < 0 or value < lowest:
+                best, lowest = j, value
+            if start.shape[0] == n and start[j] > 0.0:
+                weights[j] = start[j]
+                total += start[j]
+    if total > 0.0:
+        weights /= total
+    else:
+        weights[best] = 1.0
+    shift = trace / count + ridge
+    return weights, shift if shift > 0.0 else 1.0
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def active_set(
+    gram: FloatArray,
+    linear: FloatArray,
+    ridge: float,
+    allowed: BoolArray,
+    start: FloatArray,
+    tolerance: float,
+    max_steps: int,
+) -> tuple[FloatArray, float, float, int]:
+    """Weights, objective, duality gap and number of linear solves of an exact active-set search.
+
+    Wolfe's method for the point of a polytope nearest to the origin, written for a Gram matrix: the support stays
+    affinely independent, so singular Gram matrices need no special case. ``tolerance`` is in objective units.
+    """
+    n = gram.shape[0]
+    weights, shift = _start(gram, linear, ridge, allowed, start)
+    support = np.empty(n, dtype=np.int64)
+    factor = np.zeros((min(n, 32), min(n, 32)))
+    gradient, local, step, one = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    blocked = np.zeros(n, dtype=np.bool_)
+    k = 0
+    for j in range(n):
+        if weights[j] > 0.0:
+            if k == factor.shape[0]:
+                factor = _grow(factor, min(n, 2 * k))
+            if _append(factor, support, k, j, gram, ridge, shift):
+                k += 1
+            else:
+                weights[j] = 0.0
+    weights /= weights.sum()
+    steps, refine = 0, k > 1
+    previous, stalled = np.inf, 0
+    while True:
+        _full_gradient(gram, linear, ridge, weights, support, k, gradient)
+        value, level = 0.0, 0.0
+        for a in range(k):
+            p = support[a]
+            level += weights[p] * gradient[p]
+            value += 0.5 * weights[p] * (gradient[p] - linear[p])
+        entering, lowest = -1, level
+        floor = level
+        for j in range(n):
+            if allowed[j]:
+                floor = min(floor, gradient[j])
+                if gradient[j] < lowest and not blocked[j]:
+                    entering, lowest = j, gradient[j]
+        gap = level - floor
+        stalled = 0 if value < previous else stalled + 1
+        previous = min(previous, value)
+        if steps >= max_steps or stalled > 20 or (not refine and (entering < 0 or level - lowest <= tolerance)):
+            return weights, value, gap, steps
+        refine = False
+        if entering >= 0 and level - lowest > tolerance and weights[entering] == 0.0:
+            if k == factor.shape[0]:
+                factor = _grow(factor, min(n, 2 * k))
+            if not _append(factor, support, k, entering, gram, ridge, shift):
+                blocked[entering] = True
+                continue
+            k += 1
+        elif entering >= 0 and weights[entering] > 0.0:
+            blocked[entering] = True
+        fresh = entering
+        for a in range(k):
+            local[a] = gradient[support[a]]
+        while True:
+            nu = _direction(factor, k, local, step, one)
+            steps += 1
+            share, binding = 1.0, -1
+            for a in range(k):
+                if step[a] < 0.0 and weights[support[a]] + share * step[a] <= 0.0:
+                    share, binding = -weights[support[a]] / step[a], a
+            if binding >= 0 and support[binding] == fresh and weights[fresh] == 0.0:
+                blocked[fresh] = True  # rounding: the column cannot improve the fit after all
+            elif share > 0.0:
+                blocked[:] = False
+                fresh = -1
+            for a in range(k):
+                weights[support[a]] = max(weights[support[a]] + share * step[a], 0.0)
+                local[a] += share * (nu - local[a])
+            if binding < 0 or steps >= max_steps:
+                break
+            weights[support[binding]] = 0.0
+            for a in range(binding, k - 1):
+                local[a] = local[a + 1]
+            _remove(factor, support, k, binding)
+            k -= 1
+        weights /= weights.sum()
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def frank_wolfe(
+    gram: FloatArray, linear: FloatArray, ridge: float, start: FloatArray, min_decrease: float, max_steps: int
+) -> tuple[FloatArray, float, float, int]:
+    """Weights, objective, duality gap and number of steps of Frank-Wolfe with exact line search, stopped early.
+
+    The search ends when one step lowers the objective by no more than ``min_decrease`` (objective units), or after
+    ``max_steps``; at least two steps are taken.
+    """
+    n = gram.shape[0]
+    weights = start.copy()
+    image = np.zeros(n)
+    for j in range(n):
+        for i in range(n):
+            image[j] += weights[i] * gram[i, j]
+    steps, value, drop = 0, 0.0, np.inf
+    while steps < max_steps and (steps < 2 or drop > min_decrease):
+        vertex, slope = 0, np.inf
+        level = 0.0
+        for j in range(n):
+            here = image[j] + ridge * weights[j] - linear[j]
+            level += weights[j] * here
+            if here < slope:
+                vertex, slope = j, here
+        curvature = gram[vertex, vertex] - 2.0 * image[vertex] + ridge * (1.0 - 2.0 * weights[vertex])
+        for j in range(n):
+            curvature += weights[j] * (image[j] + ridge * weights[j])
+        share = min(1.0, max(0.0, (level - slope) / curvature)) if curvature > 0.0 else 0.0
+        drop = share * (level - slope) - 0.5 * share * share * curvature
+        for j in range(n):
+            weights[j] *= 1.0 - share
+            image[j] += share * (gram[vertex, j] - image[j])
+        weights[vertex] += share
+        steps += 1
+    level, slope, value = 0.0, np.inf, 0.0
+    for j in range(n):
+        here = image[j] + ridge * weights[j] - linear[j]
+        level += weights[j] * here
+        value += 0.5 * weights[j] * (here - linear[j])
+        slope = min(slope, here)
+    return weights, value, level - slope, steps

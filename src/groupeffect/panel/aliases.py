@@ -1,0 +1,143 @@
+"""Chinese headers of a bureau's exports, and suggestions for a column that is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from groupeffect.panel.panel import Drop
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["HEADER_ALIASES", "aliases_of", "header_map", "resolve_headers", "suggestions"]
+
+HEADER_ALIASES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "学校代码": "school_id",
+        "学校标识码": "school_id",
+        "学年": "year",
+        "区县": "county_id",
+        "区县代码": "county_id",
+        "市州": "prefecture_id",
+        "城乡类型": "location",
+        "学段": "stage",
+        "办学性质": "ownership",
+        "在校生数": "enrol",
+        "招生数": "enrol_entry",
+        "班级数": "classes",
+        "专任教师数": "teachers_fte",
+        "县级以上骨干教师数": "backbone_own",
+        "派出骨干教师数": "backbone_sent",
+        "派入骨干教师数": "backbone_recv",
+        "派出教师数": "teachers_sent",
+        "派入教师数": "teachers_recv",
+        "集团代码": "group_id",
+        "集团角色": "role",
+        "办学模式": "model",
+        "加入学年": "join_year",
+        "退出学年": "exit_year",
+        "认定薄弱学校学年": "designated_weak_year",
+        "新建校": "new_school",
+        "科目": "subject",
+        "年级": "grade",
+        "考试主体": "exam_authority",
+        "平均分": "mean",
+        "标准差": "sd",
+        "参考人数": "n_tested",
+        "应考人数": "n_enrolled",
+        "满分": "full_mark",
+        "优秀率": "rate_excellent",
+        "及格率": "rate_pass",
+        "低分率": "rate_low",
+        "专项经费预算": "fund_planned",
+        "专项经费决算": "fund_spent",
+        "家长满意度": "satis_parent",
+        "教师满意度": "satis_teacher",
+        "原学校代码": "old_id",
+        "新学校代码": "new_id",
+        "变动类型": "event",
+    }
+)
+"""Chinese header -> column name of the schema."""
+
+
+def aliases_of(name: str) -> tuple[str, ...]:
+    """Chinese headers that stand for a column name."""
+    return tuple(alias for alias, target in HEADER_ALIASES.items() if target == name)
+
+
+def header_map(available: Iterable[object], wanted: Iterable[str]) -> dict[object, str]:
+    """Headers to rename so that the wanted columns are found.
+
+    A wanted column that is there under its own name is left alone. Otherwise a header that differs only by white space
+    around it, or the Chinese alias of the column, takes its place, if exactly one such header exists.
+
+    Parameters
+    ----------
+    available : iterable
+        Headers of the table.
+    wanted : iterable of str
+        Column names asked for.
+
+    Returns
+    -------
+    dict
+        Header found -> column name asked for; empty if there is nothing to rename.
+    """
+    headers = list(available)
+    present = set(headers)
+    renames: dict[object, str] = {}
+    for name in wanted:
+        if name in present:
+            continue
+        accepted = {name, *aliases_of(name)}
+        found = [head for head in headers if isinstance(head, str) and head.strip().strip("\ufeff") in accepted]
+        if len(found) == 1 and found[0] not in renames:
+            renames[found[0]] = name
+    return renames
+
+
+def rename_notes(renames: Mapping[object, str], step: str) -> tuple[Drop, ...]:
+    """History entry for renamed headers; empty if none was renamed."""
+    if not renames:
+        return ()
+    pairs = ", ".join(f"{old!s} as {new}" for old, new in renames.items())
+    return (Drop(step, f"headers read under another name: {pairs}"),)
+
+
+def resolve_headers(frame: pd.DataFrame, wanted: Iterable[str]) -> tuple[pd.DataFrame, tuple[Drop, ...]]:
+    """Table in which missing columns were found under their Chinese header.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Any table; its data are not copied.
+    wanted : iterable of str
+        Column names asked for, for example ``columns.required``.
+
+    Returns
+    -------
+    frame : DataFrame
+        The same table, with headers renamed where an alias was used.
+    history : tuple of Drop
+        One entry that names the renamed headers; empty if there were none.
+    """
+    renames = header_map(frame.columns, wanted)
+    if not renames:
+        return frame, ()
+    return frame.rename(columns=renames), rename_notes(renames, "resolve_headers")
+
+
+def suggestions(name: str, available: Iterable[object]) -> tuple[str, ...]:
+    """Headers of the table that may be meant by a name that is not there (at most three)."""
+    headers = [str(head) for head in available]
+    lowered = {head.strip().lower(): head for head in headers}
+    close = get_close_matches(name.lower(), list(lowered), n=3, cutoff=0.6)
+    same_meaning = [head for head in headers if HEADER_ALIASES.get(head.strip()) == name]
+    target = HEADER_ALIASES.get(name.strip())
+    if target is not None and target in headers:
+        same_meaning.append(target)
+    return tuple(dict.fromkeys([*same_meaning, *(lowered[key] for key in close)]))[:3]

@@ -1,0 +1,121 @@
+"""Which estimators exist: the package's own and those of plug-ins."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Literal, TypeAlias, TypeVar
+
+from groupeffect._types import Capability
+from groupeffect.errors import SpecError
+
+__all__ = ["EstimatorInfo", "Family", "Feature", "discover", "find", "register"]
+
+Family: TypeAlias = Literal["did", "synth", "hte"]
+Feature: TypeAlias = Literal[
+    "staggered",
+    "block",
+    "covariates",
+    "unbalanced",
+    "unit_weight",
+    "anticipation",
+    "universal_base",
+    "baseline_window",
+    "never_treated",
+    "not_yet_treated",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class EstimatorInfo:
+    """What an estimator is and can do; drives the contract suite, the command line and the tables.
+
+    Parameters
+    ----------
+    name : str
+        Name of the class.
+    label : str
+        Name for tables and figures.
+    reference : str
+        Key in ``paper/refs.bib``.
+    family : {"did", "synth", "hte"}
+        Which kind of design it takes.
+    provides : frozenset of Capability
+        What its effects carry.
+    handles : frozenset of Feature
+        What it can deal with; anything else is refused by name.
+    unbiased_under : tuple of str
+        Names of data-generating processes of ``simulate.dgps`` under which it is unbiased.
+    exact_tol : float
+        Largest absolute error on a noiseless panel with a known effect.
+    """
+
+    name: str
+    label: str
+    reference: str
+    family: Family
+    provides: frozenset[Capability]
+    handles: frozenset[Feature]
+    unbiased_under: tuple[str, ...] = ()
+    exact_tol: float = 1e-9
+
+
+_REGISTRY: dict[str, type] = {}
+_Class = TypeVar("_Class", bound=type)
+
+
+def register(cls: _Class) -> _Class:
+    """Class decorator: make an estimator known under ``cls.info.name``.
+
+    Raises
+    ------
+    SpecError
+        If another class has the name already.
+    """
+    name = cls.info.name  # type: ignore[attr-defined]
+    known = _REGISTRY.get(name)
+    if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise SpecError(f"Two estimators are called {name!r}: {known} and {cls}.", hint="Rename the newer one.")
+    _REGISTRY[name] = cls
+    return cls
+
+
+def discover() -> dict[str, type]:
+    """All estimators by name: modules of ``did``, ``synth``, ``hte`` and entry points ``groupeffect.estimators``."""
+    for family in ("did", "synth", "hte"):
+        package = importlib.import_module(f"groupeffect.{family}")
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"groupeffect.{family}.{module.name}")
+    for point in entry_points(group="groupeffect.estimators"):
+        register(point.load())
+    return dict(sorted(_REGISTRY.items()))
+
+
+def find(name: str) -> type:
+    """Estimator class by name, without importing more families than needed.
+
+    Raises
+    ------
+    SpecError
+        If no estimator has the name; close names are suggested.
+    """
+    if name in _REGISTRY:
+        return _REGISTRY[name]
+    known = discover()
+    if name not in known:
+        from difflib import get_close_matches
+
+        close = get_close_matches(name, known, n=1)
+        raise SpecError(
+            f"There is no estimator {name!r}.",
+            hint=f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}.",
+        )
+    return known[name]
+
+
+def each(predicate: Callable[[EstimatorInfo], bool]) -> Iterator[type]:
+    """Registered estimators whose info fulfils a condition."""
+    return (cls for cls in discover().values() if predicate(cls.info))  # type: ignore[attr-defined]

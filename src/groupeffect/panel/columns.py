@@ -24,8 +24,8 @@ class Columns:
     cohort : str, optional
         Column with the first treated time of the unit. Empty, NaN and infinite always mean never treated.
         None (the default) means that nobody is treated according to the table (block designs name the treated units).
-    never : tuple of float, default ()
-        Further codes in `cohort` that mean never treated, for example ``(0,)``.
+    never : tuple of float or str, default ()
+        Further codes in `cohort` that mean never treated, for example ``(0,)`` or ``("never",)``.
     exit : str, optional
         Column with the time from which the unit is no longer treated; empty means it stays.
     weight : str, optional
@@ -49,7 +49,7 @@ class Columns:
     time: str
     outcome: str
     cohort: str | None = None
-    never: tuple[float, ...] = ()
+    never: tuple[float | str, ...] = ()
     exit: str | None = field(default=None, kw_only=True)
     weight: str | None = field(default=None, kw_only=True)
     cell_size: str | None = field(default=None, kw_only=True)

@@ -110,9 +110,10 @@ class Table:
                 raise _file_error(self.name, "damaged_file", "its rows have more cells than its header")
             return frame
         assert self._path is not None
+        assert self.sheet is not None or self.kind == "parquet"
         if self.kind == "parquet":
             return pd.read_parquet(self._path, columns=[str(head) for head in wanted])
-        return pd.read_excel(self._path, sheet_name=self.sheet, usecols=wanted, engine="openpyxl")
+        return pd.read_excel(self._path, sheet_name=str(self.sheet), usecols=wanted, engine="openpyxl")
 
 
 def open_table(source: Source, *, encoding: str | None = None, sheet: str | None = None) -> Table:

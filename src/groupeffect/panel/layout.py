@@ -22,21 +22,21 @@ class Labels:
     Parameters
     ----------
     codes : ndarray of shape (n_rows,)
-        Position of the row's label in `values`; -1 = empty. For integer columns without holes, the integers themselves.
-    values : ndarray of shape (n_labels,) or None
+        Position of the row's label in `names`; -1 = empty. For integer columns without holes, the integers themselves.
+    names : ndarray of shape (n_labels,) or None
         Distinct labels, sorted if they can be ordered; None if `codes` are the labels.
     trimmed : int
         Number of distinct labels that had white space around them, which was taken off.
     """
 
     codes: AnyArray
-    values: AnyArray | None
+    names: AnyArray | None
     trimmed: int = 0
 
     @property
     def empty(self) -> BoolArray:
         """Rows without a label, shape (n_rows,)."""
-        if self.values is None:
+        if self.names is None:
             return np.zeros(len(self.codes), dtype=bool)
         return np.asarray(self.codes < 0)
 
@@ -82,7 +82,7 @@ class Layout:
             if present is None:
                 return np.array(table[:, 0])
             where = np.argmax(present.reshape(n, n_times), axis=1)
-            return table[np.arange(n), where]
+            return np.asarray(table[np.arange(n), where])
         source = np.zeros(n, dtype=np.int64)
         rows = np.arange(len(column))
         source[self.unit_code[::-1]] = rows[::-1]
@@ -92,7 +92,7 @@ class Layout:
         return column[source]
 
     def differs(self, column: AnyArray, present: BoolArray | None = None) -> BoolArray:
-        """Rows whose value is not the one of their unit's first row, shape (n_rows,); rows not `present` never differ."""
+        """Rows whose value is not that of their unit's first row, shape (n_rows,); rows not `present` never differ."""
         reference = self.first(column, present)
         if self.unit_code is None:
             out = (column.reshape(self.shape) != reference[:, None]).reshape(-1)
@@ -182,11 +182,11 @@ def layout_of(units: Labels, times: AnyArray) -> Layout:
             and (first[1:] > first[:-1]).all()
             and (unit_table[:, 1:] == first[:, None]).all()
         ):
-            ids = np.array(first) if units.values is None else units.values[first]
+            ids = np.array(first) if units.names is None else units.names[first]
             return Layout(ids, times[:n_times].astype(np.float64))
     unit_code, unit_ids = _codes(units.codes)
-    if units.values is not None:
-        unit_ids = units.values[unit_ids]
+    if units.names is not None:
+        unit_ids = units.names[unit_ids]
     time_code, distinct = _codes(times)
     return Layout(unit_ids, distinct.astype(np.float64), unit_code, time_code)
 

@@ -126,7 +126,7 @@ class Panel:
             raise PanelError("The arrays of the panel do not fit together: " + "; ".join(wrong) + ".")
         if n_times > 1 and not np.all(np.diff(self.times) > 0):
             raise PanelError("The times of a panel must increase strictly.")
-        if len(np.unique(self.unit_ids)) != n:
+        if not _all_different(self.unit_ids):
             raise PanelError("The unit labels of a panel must be unique.")
         for name in ("outcome", "unit_ids", "times", "adoption", "exit", "unit_weight", "cell_size", "covariates"):
             values = getattr(self, name)
@@ -277,6 +277,16 @@ class Panel:
 
 def _rebuild_panel(state: dict[str, object]) -> Panel:
     return Panel(**state)  # type: ignore[arg-type]
+
+
+def _all_different(labels: AnyArray) -> bool:
+    """Whether no label repeats; quick when they are sorted, as they are after reading."""
+    if labels.dtype == object:
+        return len(set(labels)) == len(labels)
+    if (labels[1:] > labels[:-1]).all():
+        return True
+    ordered = np.sort(labels)
+    return bool((ordered[1:] != ordered[:-1]).all())
 
 
 def _locked(values: AnyArray) -> AnyArray:

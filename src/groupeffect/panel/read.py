@@ -149,48 +149,44 @@ class _Reading:
         codes = [code for code in self.columns.never if isinstance(code, str)] if name == self.columns.cohort else []
         numbers, bad = rules.read_numbers(rows.column(name), codes)
         self._add(rules.text_in_numeric(rows, name, bad))
-        if name == self.columns.time and bad.any():
-            numbers[bad] = np.inf  # known to be wrong: neither a missing key nor a usable row
+        if name == self.columns.time:
+            numbers[np.isneginf(numbers)] = np.inf
+            numbers[bad] = _TEXT_TIME
         return numbers
 
     def _place(self, rows: rules.Rows, numbers: dict[str, FloatArray]) -> tuple[Layout, BoolArray | None] | None:
         """Layout of the usable rows, and which rows those are (None = all)."""
         unit, time = self.columns.unit, self.columns.time
-        labels = None
-        if unit in rows.headers:
-            labels = _typed(read_labels(rows.column(unit)), self.table.untyped, floats=False)
-            if labels.trimmed:
-                self.history.append(Drop("read_panel", f"white space taken off {labels.trimmed} labels of {unit!r}"))
-        times = numbers.get(time)
-        no_unit = np.zeros(len(rows.frame), dtype=bool) if labels is None else labels.empty
-        no_time = np.zeros(len(rows.frame), dtype=bool) if times is None else np.isnan(times)
-        usable = ~(no_unit | no_time)
-        if not usable.all():
+        labels, times = self._unit_labels(rows), numbers.get(time)
+        none_empty = np.zeros(len(rows.frame), dtype=bool)
+        no_unit = none_empty if labels is None else labels.empty
+        no_time = none_empty if times is None else np.isnan(times)
+        if no_unit.any() or no_time.any():
             blank = _blank_rows(rows, no_unit & no_time)
             if blank.any():
                 self.history.append(Drop("read_panel", "empty rows left out", rows=int(blank.sum())))
             self._add(rules.missing_key(rows, unit, no_unit & ~blank), rules.missing_key(rows, time, no_time & ~blank))
         if times is None or labels is None:
             return None
-        text = np.isposinf(times) & usable if np.isinf(times).any() else None
-        if text is not None:
-            usable &= ~np.isinf(times)
-        self._add(
-            rules.non_integer_time(rows, time, times if text is None else np.where(np.isinf(times), np.nan, times))
-        )
-        usable &= times % 1 == 0 if text is None else np.where(np.isinf(times), False, np.mod(times, 1) == 0)
+        self._add(rules.non_integer_time(rows, time, times))
+        usable = (times == np.rint(times)) & np.isfinite(times) & ~no_unit
         if not usable.any():
             return None
         keep = None if usable.all() else usable
         if keep is not None:
-            labels = Labels(labels.codes[keep], labels.values)
-            times = times[keep]
+            labels, times, rows = Labels(labels.codes[keep], labels.names), times[keep], rows.take(keep)
         layout = layout_of(labels, times.astype(np.int64))
-        self._add(
-            rules.duplicate_cells(rows if keep is None else rows.take(keep), layout, unit, time),
-            rules.too_few_times(layout),
-        )
+        self._add(rules.duplicate_cells(rows, layout, unit, time), rules.too_few_times(layout))
         return layout, keep
+
+    def _unit_labels(self, rows: rules.Rows) -> Labels | None:
+        unit = self.columns.unit
+        if unit not in rows.headers:
+            return None
+        labels = _typed(read_labels(rows.column(unit)), self.table.untyped, floats=False)
+        if labels.trimmed:
+            self.history.append(Drop("read_panel", f"white space taken off {labels.trimmed} labels of {unit!r}"))
+        return labels
 
     def _parts(self, rows: rules.Rows, layout: Layout, numbers: dict[str, FloatArray]) -> dict[str, object]:
         """Everything of the panel but outcome, units and times."""
@@ -287,14 +283,14 @@ class _Reading:
                 rules.varying_within_unit(rows, name, differs, _count_units(layout, differs), "varying_attribute")
             )
         chosen = layout.first(labels.codes, present)
-        if labels.values is None:
+        if labels.names is None:
             return chosen.astype(bool) if column.dtype == bool else chosen
         if some:
             filled = int(empty.sum() - (layout.first(empty, present) * _rows_per_unit(layout)).sum())
             if filled:
                 reason = f"empty {name!r} taken from the unit's other rows"
                 self.history.append(Drop("read_panel", reason, rows=filled))
-        return _take(labels.values, chosen)
+        return _take(labels.names, chosen)
 
 
 def _blank_rows(rows: rules.Rows, candidates: BoolArray) -> BoolArray:
@@ -329,13 +325,16 @@ def _take(values: AnyArray, codes: AnyArray) -> AnyArray:
     return out
 
 
+_TEXT_TIME = -np.inf
+"""Stands for a time that was reported as text already: neither a missing key nor a usable row."""
+
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")
 
 
 def _typed(labels: Labels, untyped: bool, *, floats: bool) -> Labels:
     """Labels of a CSV column as numbers, if each is written exactly as a number is (``7`` but not ``007``)."""
-    values = labels.values
+    values = labels.names
     if not untyped or values is None or values.dtype.kind != "U" or not len(values):
         return labels
     if all(_INTEGER.fullmatch(label) for label in values):

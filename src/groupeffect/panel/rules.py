@@ -102,7 +102,9 @@ def _plain(value: Any) -> object:
 
 
 def raise_errors(violations: Sequence[Violation], name: str) -> None:
-    """Raise one error that lists every violation of severity ``"error"``, of the class of the rule if there is only one.
+    """Raise one error that lists every violation of severity ``"error"``.
+
+    The error has the class of the rule if only one rule is broken.
 
     Raises
     ------
@@ -263,8 +265,8 @@ def _rows(count: int) -> str:
 
 
 def non_integer_time(rows: Rows, name: str, times: FloatArray) -> Violation | None:
-    """Times that are not whole numbers."""
-    bad = ~np.isnan(times) & ~(np.isfinite(times) & (times % 1 == 0))
+    """Times that are not whole numbers (minus infinity stands for text, which has its own rule)."""
+    bad = ((times != np.rint(times)) & ~np.isnan(times)) | np.isposinf(times)
     if not bad.any():
         return None
     count = int(bad.sum())

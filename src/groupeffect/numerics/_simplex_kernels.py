@@ -191,17 +191,19 @@ def active_set(
         previous = min(previous, value)
         if steps >= max_steps or stalled > 20 or (not refine and (entering < 0 or level - lowest <= tolerance)):
             return weights, value, gap, steps
-        refine = False
-        if entering >= 0 and level - lowest > tolerance and weights[entering] == 0.0:
+        fresh = -1
+        if refine:
+            refine = False
+        elif weights[entering] > 0.0:
+            blocked[entering] = True  # rounding inside the support: one more solve evens it out
+        else:
             if k == factor.shape[0]:
                 factor = _grow(factor, min(n, 2 * k))
             if not _append(factor, support, k, entering, gram, ridge, shift):
                 blocked[entering] = True
                 continue
             k += 1
-        elif entering >= 0 and weights[entering] > 0.0:
-            blocked[entering] = True
-        fresh = entering
+            fresh = entering
         for a in range(k):
             local[a] = gradient[support[a]]
         while True:

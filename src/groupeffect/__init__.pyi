@@ -1,0 +1,47 @@
+from . import did, errors, hte, reform, simulate, synth, testing
+from .design.aggregation import by_calendar_time, by_cohort, by_event_time, overall
+from .design.baseline import baseline_window
+from .design.design import Design, block_design, staggered_design
+from .effects.effects import Effects
+from .fitting import Fit, fit
+from .inference.cluster import ClusterRobust
+from .inference.jackknife import Jackknife
+from .inference.multiplier import MultiplierBootstrap
+from .inference.placebo import PlaceboUnits
+from .panel.columns import Columns
+from .panel.panel import Panel
+from .panel.read import read_panel
+from .registry import discover
+from .report import figures
+from .result import Result
+
+__all__ = [
+    "ClusterRobust",
+    "Columns",
+    "Design",
+    "Effects",
+    "Fit",
+    "Jackknife",
+    "MultiplierBootstrap",
+    "Panel",
+    "PlaceboUnits",
+    "Result",
+    "baseline_window",
+    "block_design",
+    "by_calendar_time",
+    "by_cohort",
+    "by_event_time",
+    "did",
+    "discover",
+    "errors",
+    "figures",
+    "fit",
+    "hte",
+    "overall",
+    "read_panel",
+    "reform",
+    "simulate",
+    "staggered_design",
+    "synth",
+    "testing",
+]

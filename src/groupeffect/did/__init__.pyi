@@ -1,0 +1,3 @@
+from .callaway_santanna import CallawaySantAnna
+
+__all__ = ["CallawaySantAnna"]

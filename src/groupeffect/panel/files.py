@@ -93,13 +93,12 @@ class Table:
             return self._frame
         wanted = list(self.headers if headers is None else headers)
         if self.kind == "csv":
-            try:
+            try:  # all columns, because `usecols` would accept lines with too many cells
                 frame = pd.read_csv(
                     io.BytesIO(self._bytes),
                     encoding=self.encoding,
-                    usecols=wanted,
-                    dtype={str(head): "str" for head in text if head in wanted},
-                    float_precision="round_trip",
+                    dtype={str(head): "str" for head in text},
+                    float_precision=_exact_floats(),
                     low_memory=False,
                 )
             except pd.errors.ParserError as fault:
@@ -108,7 +107,7 @@ class Table:
                 ) from fault
             if not isinstance(frame.index, pd.RangeIndex):
                 raise _file_error(self.name, "damaged_file", "its rows have more cells than its header")
-            return frame
+            return frame[wanted]
         assert self._path is not None
         assert self.sheet is not None or self.kind == "parquet"
         if self.kind == "parquet":
@@ -153,6 +152,14 @@ def open_table(source: Source, *, encoding: str | None = None, sheet: str | None
     if kind == "parquet":
         return _open_parquet(path)
     return _open_excel(path, sheet)
+
+
+def _exact_floats() -> Literal["round_trip"] | None:
+    """Option of ``read_csv`` for exact numbers: needed before pandas 3.1, which is exact and warns about the option."""
+    import pandas as pd
+
+    major, minor = (int(part) for part in pd.__version__.split(".")[:2])
+    return "round_trip" if (major, minor) < (3, 1) else None
 
 
 def _kind_of(path: Path) -> Kind:
@@ -261,7 +268,7 @@ def _open_excel(path: Path, sheet: str | None) -> Table:
                     path.name, "no_such_sheet", f"there is no sheet {sheet!r}", f"Sheets: {', '.join(sheets)}."
                 )
             chosen = sheet or sheets[0]
-            head = book.parse(chosen, header=None, nrows=1)
+            head = pd.read_excel(book, sheet_name=chosen, header=None, nrows=1)
     except (zipfile.BadZipFile, KeyError, ValueError) as fault:
         raise _file_error(path.name, "damaged_file", f"it is not an Excel workbook ({fault})") from fault
     if head.empty:

@@ -75,6 +75,7 @@ def make_plan(panel: Panel, design: Design, *, pairs: bool) -> Plan:
     """
     holes = pairs and not _complete(panel)
     observed = np.isfinite(panel.outcome) & np.isfinite(panel.covariates).all(axis=2)
+    vary = bool((panel.covariates != panel.covariates[:, :1]).any())
     cells: list[Cell] = []
     blocks: list[Block] = []
     sizes: list[tuple[int, int]] = []
@@ -97,7 +98,7 @@ def make_plan(panel: Panel, design: Design, *, pairs: bool) -> Plan:
             continue
         blocks += found
         if not found and not cell.is_base:
-            groups.setdefault(_group_key(panel, design, cell), []).append(len(cells))
+            groups.setdefault(_group_key(design, cell, covariates_vary=vary), []).append(len(cells))
         seen = observed[:, cell.time] if holes or not pairs else np.ones(panel.n_units, dtype=bool)
         sizes.append((int((treated & seen).sum()), int((units & seen).sum())))
         cells.append(cell)
@@ -126,20 +127,14 @@ def _beyond_support(design: Design) -> list[Unidentified]:
     ]
 
 
-def _group_key(panel: Panel, design: Design, cell: Cell) -> tuple[object, ...]:
+def _group_key(design: Design, cell: Cell, *, covariates_vary: bool) -> tuple[object, ...]:
     """Cells with equal keys have the same units and the same covariates."""
     later: object = None
     if design.comparison == "not_yet_treated":
         pool = design.cohort[design.comparison_pool]
         later = int((pool > cell.threshold).sum())
-    covariates: object = None
-    if panel.covariates.shape[2] and not _constant_covariates(panel):
-        covariates = tuple(cell.base.tolist())
+    covariates = tuple(cell.base.tolist()) if covariates_vary else None
     return cell.cohort, later, covariates
-
-
-def _constant_covariates(panel: Panel) -> bool:
-    return bool((panel.covariates == panel.covariates[:, :1]).all())
 
 
 def _joint(cells: list[Cell], members: list[int], design: Design) -> Block:

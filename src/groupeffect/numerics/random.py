@@ -9,6 +9,7 @@ from groupeffect._types import FloatArray
 __all__ = ["rademacher_sums"]
 
 _BLOCK = 256
+_CHUNK = 8192  # clusters at a time: the signs of one chunk and block (16 MB) stay near the processor; a multiple of 8
 
 
 def rademacher_sums(rows: FloatArray, draws: int, seed: int) -> FloatArray:
@@ -36,7 +37,10 @@ def rademacher_sums(rows: FloatArray, draws: int, seed: int) -> FloatArray:
         first, last = block * _BLOCK, min((block + 1) * _BLOCK, draws)
         rng = np.random.Generator(np.random.SFC64(child))
         bits = np.frombuffer(rng.bytes(_BLOCK * n_bytes), dtype=np.uint8).reshape(_BLOCK, n_bytes)[: last - first]
-        heads = np.unpackbits(bits, axis=1, count=n)
+        out[first:last] = 0.0
+        for start in range(0, n, _CHUNK):
+            part = rows[start : start + _CHUNK]
+            heads = np.unpackbits(bits[:, start // 8 : (start + _CHUNK) // 8], axis=1, count=len(part))
+            out[first:last] += heads.astype(np.float64) @ part
         # a sign is 2 * heads - 1, so a sum with signs is twice the sum over heads minus the total
-        np.matmul(heads.astype(np.float64), rows, out=out[first:last])
     return 2 * out - total

@@ -121,10 +121,12 @@ class Counterfactual:
         Labels of the donor units.
     omega : ndarray of shape (J,)
         Weights of the donors.
+    fit_times : ndarray of shape (T0,)
+        Times before treatment to which the weights were fitted.
     lambda_ : ndarray of shape (T0,), optional
-        Weights of the pre-treatment times.
+        Weights of the fitted times; None for none.
     pre_rmspe : float
-        Root mean squared gap before treatment, in outcome units.
+        Root mean squared gap at the fitted times, in outcome units.
     """
 
     times: FloatArray
@@ -132,6 +134,7 @@ class Counterfactual:
     synthetic: FloatArray
     donors: AnyArray
     omega: FloatArray
+    fit_times: FloatArray
     pre_rmspe: float
     lambda_: FloatArray | None = None
 

@@ -20,16 +20,27 @@ DEPENDENT = 1e-14
 """A column whose squared distance from the span of the support is below this share of its length is not added."""
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _grow(factor: FloatArray, size: int) -> FloatArray:
     """Copy of a square work array with room for more rows."""
     wider = np.zeros((size, size))
-    k = factor.shape[0]
-    wider[:k, :k] = factor
+    for a in range(factor.shape[0]):
+        for b in range(a + 1):
+            wider[a, b] = factor[a, b]
     return wider
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
+def _normalise(weights: FloatArray) -> None:
+    """Scale to sum one, in place (a loop: array expressions take seconds to compile)."""
+    total = 0.0
+    for j in range(weights.shape[0]):
+        total += weights[j]
+    for j in range(weights.shape[0]):
+        weights[j] /= total
+
+
+@njit(cache=True)
 def _append(
     factor: FloatArray, support: IntArray, k: int, j: int, gram: FloatArray, ridge: float, shift: float
 ) -> bool:
@@ -53,7 +64,7 @@ def _append(
     return True
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _remove(factor: FloatArray, support: IntArray, k: int, position: int) -> None:
     """Take row ``position`` out of the Cholesky factor of size ``k`` by plane rotations."""
     for a in range(position, k - 1):
@@ -71,7 +82,7 @@ def _remove(factor: FloatArray, support: IntArray, k: int, position: int) -> Non
             factor[r, a + 1] = cosine * high - sine * low
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _direction(factor: FloatArray, k: int, gradient: FloatArray, step: FloatArray, one: FloatArray) -> float:
     """Step to the minimum over the affine hull of the support; returns the common gradient reached there.
 
@@ -98,7 +109,7 @@ def _direction(factor: FloatArray, k: int, gradient: FloatArray, step: FloatArra
     return nu
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _full_gradient(
     gram: FloatArray, linear: FloatArray, ridge: float, weights: FloatArray, support: IntArray, k: int, out: FloatArray
 ) -> None:
@@ -113,7 +124,7 @@ def _full_gradient(
             out[j] += share * gram[p, j]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _start(
     gram: FloatArray, linear: FloatArray, ridge: float, allowed: BoolArray, start: FloatArray
 ) -> tuple[FloatArray, float]:
@@ -131,15 +142,13 @@ def _start(
             if start.shape[0] == n and start[j] > 0.0:
                 weights[j] = start[j]
                 total += start[j]
-    if total > 0.0:
-        weights /= total
-    else:
+    if total <= 0.0:
         weights[best] = 1.0
     shift = trace / count + ridge
     return weights, shift if shift > 0.0 else 1.0
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def active_set(
     gram: FloatArray,
     linear: FloatArray,
@@ -169,7 +178,7 @@ def active_set(
                 k += 1
             else:
                 weights[j] = 0.0
-    weights /= weights.sum()
+    _normalise(weights)
     steps, refine = 0, k > 1
     previous, stalled = np.inf, 0
     while True:
@@ -216,7 +225,8 @@ def active_set(
             if binding >= 0 and support[binding] == fresh and weights[fresh] == 0.0:
                 blocked[fresh] = True  # rounding: the column cannot improve the fit after all
             elif share > 0.0:
-                blocked[:] = False
+                for j in range(n):
+                    blocked[j] = False
                 fresh = -1
             for a in range(k):
                 weights[support[a]] = max(weights[support[a]] + share * step[a], 0.0)
@@ -228,10 +238,10 @@ def active_set(
                 local[a] = local[a + 1]
             _remove(factor, support, k, binding)
             k -= 1
-        weights /= weights.sum()
+        _normalise(weights)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def frank_wolfe(
     gram: FloatArray, linear: FloatArray, ridge: float, start: FloatArray, min_decrease: float, max_steps: int
 ) -> tuple[FloatArray, float, float, int]:

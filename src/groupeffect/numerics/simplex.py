@@ -149,9 +149,7 @@ def early_stopped_simplex(
 
     gram, linear, _ = _prepared(gram, linear, ridge, None)
     first = np.ascontiguousarray(start, dtype=float)
-    weights, objective, gap, steps = frank_wolfe(
-        gram, linear, float(ridge), first, float(min_decrease), int(max_steps)
-    )
+    weights, objective, gap, steps = frank_wolfe(gram, linear, float(ridge), first, float(min_decrease), int(max_steps))
     return _certified(weights, objective, gap, float(gram.diagonal().max()) + ridge, steps)
 
 

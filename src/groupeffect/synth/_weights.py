@@ -1,9 +1,9 @@
 """Unit and time weights of the synthetic control family, as functions of arrays.
 
-One problem serves them all: *make weighted columns reproduce a target*. Unit weights reproduce the treated path by donor
-paths over the times before treatment; time weights reproduce the donors' outcomes after treatment by their outcomes
-before it. Synthetic control, synthetic difference-in-differences and difference-in-differences differ only in two
-:class:`Rule` objects, one for each set of weights:
+One problem serves them all: *make weighted columns reproduce a target*. Unit weights reproduce the treated path by
+donor paths over the times before treatment; time weights reproduce the donors' outcomes after treatment by their
+outcomes before it. Synthetic control, synthetic difference-in-differences and difference-in-differences differ only in
+two :class:`Rule` objects, one for each set of weights:
 
 ===================================  ===================================  ============================
 estimator                            units                                times
@@ -23,7 +23,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from groupeffect._types import FloatArray
-from groupeffect.errors import ConvergenceError
+from groupeffect.errors import ConvergenceError, SpecError
 from groupeffect.numerics.simplex import SimplexFit, early_stopped_simplex, simplex_least_squares
 
 __all__ = [
@@ -32,10 +32,12 @@ __all__ = [
     "FrankWolfe",
     "Rule",
     "Solver",
+    "SolverName",
     "WeightFit",
     "balancing_weights",
     "block_weights",
     "noise_level",
+    "solver_named",
 ]
 
 TIE_BREAK = 1e-9
@@ -45,6 +47,7 @@ With more donors than times before treatment many weights fit equally well. This
 solution visibly, and otherwise picks the weights with the smallest sum of squares, the same ones on every path.
 """
 
+SolverName: TypeAlias = Literal["exact", "frank_wolfe"]
 RuleKind: TypeAlias = Literal["balance", "uniform", "none"]
 
 
@@ -73,6 +76,21 @@ class FrankWolfe:
 
 
 Solver: TypeAlias = Literal["exact"] | FrankWolfe
+
+
+def solver_named(name: SolverName) -> Solver:
+    """Solver behind an estimator's option.
+
+    Raises
+    ------
+    SpecError
+        If there is no such solver.
+    """
+    if name == "exact":
+        return "exact"
+    if name == "frank_wolfe":
+        return FrankWolfe()
+    raise SpecError(f"solver={name!r} is unknown.", hint="Use 'exact' or 'frank_wolfe'.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,3 @@
+from . import brief, content, figures, findings, frames, numbers, paper, tables
+
+__all__ = ["brief", "content", "figures", "findings", "frames", "numbers", "paper", "tables"]

@@ -1,0 +1,496 @@
+"""What a study hands to the report: one frozen object, one JSON layout.
+
+:class:`StudyResults` is the contract between the pipeline, which fills it, and everything this package writes: figures,
+tables, the brief in both languages, the paper. It holds numbers, codes and short names; sentences are made later, in
+:mod:`groupeffect.report.findings`, and only there.
+
+The JSON layout is the object itself: ``StudyResults.to_json(path)`` and ``StudyResults.from_json(path)``; a fault in a
+file is refused with its place in it. Every :class:`Estimate` names the results file and row it came from (``source``),
+so that a number in a sentence can be traced to where it was computed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from groupeffect.errors import ReportError
+from groupeffect.report.plain import Language, Table, Text, from_json, to_json
+
+if TYPE_CHECKING:
+    import os
+
+    from groupeffect.result import Result
+
+__all__ = [
+    "Certainty",
+    "CertaintyStep",
+    "Estimate",
+    "Horizon",
+    "Language",
+    "Luck",
+    "NonInferiority",
+    "PaperContent",
+    "PublicStudy",
+    "RoleResults",
+    "StudyInfo",
+    "StudyResults",
+    "Table",
+    "Text",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One estimate with its interval.
+
+    Parameters
+    ----------
+    key : str
+        Unique name within the study, for example ``"member.overall"``.
+    value, low, high : float
+        Estimate and interval, in units of the outcome.
+    level : float, default 0.95
+        Confidence level of the interval.
+    std_error : float, optional
+        Standard error.
+    n_treated, n_comparison, n_clusters : int, optional
+        Schools on either side, independent clusters.
+    n_pupils : int, optional
+        Pupils behind the estimate; fewer than 10 are never shown.
+    label : Text, optional
+        Name for tables (a subgroup, a model, an estimator).
+    source : str
+        Results file and row, for example ``"results/member_overall.json#0"``.
+    """
+
+    key: str
+    value: float
+    low: float
+    high: float
+    level: float = 0.95
+    std_error: float | None = None
+    n_treated: int | None = None
+    n_comparison: int | None = None
+    n_clusters: int | None = None
+    n_pupils: int | None = None
+    label: Text | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(number) for number in (self.value, self.low, self.high)):
+            raise ReportError(
+                f"Estimate {self.key!r} is {self.value} with interval {self.low} to {self.high}.",
+                hint="Leave out what could not be estimated and say so in `refusals`.",
+            )
+        if not self.low <= self.value <= self.high:
+            raise ReportError(f"Estimate {self.key!r}: {self.value} is not between {self.low} and {self.high}.")
+
+    @classmethod
+    def of(
+        cls,
+        result: Result,
+        key: str,
+        *,
+        row: int = 0,
+        source: str = "",
+        label: Text | None = None,
+        n_pupils: int | None = None,
+    ) -> Estimate:
+        """Estimate of one row of a result.
+
+        Parameters
+        ----------
+        result : Result
+            Where it stands.
+        key : str
+            Name of the estimate in the study.
+        row : int, default 0
+            Row of ``result.tidy()``.
+        source : str
+            Path of the results file; the row is added.
+        label : Text, optional
+            Name for tables.
+        n_pupils : int, optional
+            Pupils behind it.
+        """
+        u = result.uncertainty
+        low, high = u.interval[row]
+        return cls(
+            key,
+            float(result.estimate[row]),
+            float(low),
+            float(high),
+            level=result.level,
+            std_error=None if u.std_error is None else float(u.std_error[row]),
+            n_treated=int(result.index.n_treated[row]),
+            n_comparison=int(result.index.n_comparison[row]),
+            n_clusters=u.n_clusters,
+            n_pupils=n_pupils,
+            label=label,
+            source=f"{source}#{row}" if source else "",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CertaintyStep:
+    """One reason in a certainty score.
+
+    Parameters
+    ----------
+    code : str
+        Name of the reason; its words stand in the locale files under ``certainty``.
+    change : int
+        Where the score starts (first step) or what is added (later steps).
+    value : float, optional
+        The number behind the reason.
+    """
+
+    code: str
+    change: int
+    value: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Certainty:
+    """How sure one can be of an estimate, 0 to 5, with the reasons.
+
+    Parameters
+    ----------
+    steps : tuple of CertaintyStep
+        Where the score starts and each change.
+    """
+
+    steps: tuple[CertaintyStep, ...]
+
+    @property
+    def score(self) -> int:
+        """Sum of the steps, kept between 0 and 5."""
+        return max(0, min(5, sum(step.change for step in self.steps)))
+
+    @property
+    def label(self) -> Literal["high", "moderate", "low", "very_low"]:
+        """5 and 4 high, 3 moderate, 2 low, 1 and 0 very low."""
+        if self.score >= 4:
+            return "high"
+        return {3: "moderate", 2: "low"}.get(self.score, "very_low")  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, slots=True)
+class RoleResults:
+    """What was found for one role.
+
+    Parameters
+    ----------
+    role : {"member", "core"}
+        The role.
+    overall : Estimate
+        Average effect on the schools of the role while comparisons exist.
+    path : Table
+        Event-time rows with the columns of ``Result.tidy()``.
+    certainty : Certainty
+        Certainty of `overall`.
+    comparison : str
+        Code of the comparison schools; words in the locale files under ``comparison``.
+    n_schools, n_comparison, n_groups, n_counties : int
+        Treated schools, schools compared with, school groups, counties.
+    n_pupils : int, optional
+        Pupils behind the effect.
+    cluster : str
+        Code of what is taken as independent: "school", "school_group", "county".
+    n_clusters : int, optional
+        How many there are.
+    """
+
+    role: Literal["member", "core"]
+    overall: Estimate
+    path: Table
+    certainty: Certainty
+    comparison: str
+    n_schools: int
+    n_comparison: int
+    n_groups: int
+    n_counties: int
+    n_pupils: int | None = None
+    cluster: str = "school_group"
+    n_clusters: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NonInferiority:
+    """Verdict on whether the core schools were harmed by more than the declared margin.
+
+    Parameters
+    ----------
+    verdict : {"met", "not_met", "harmed"}
+        ``met``: the one-sided lower bound is above ``-margin``. ``harmed``: not met and the two-sided interval lies
+        below zero. ``not_met`` otherwise.
+    margin : float
+        Declared margin, positive, outcome units.
+    bound : float
+        One-sided lower bound.
+    level : float, default 0.95
+        Level of the one-sided bound.
+    source : str
+        Where it was computed.
+    """
+
+    verdict: Literal["met", "not_met", "harmed"]
+    margin: float
+    bound: float
+    level: float = 0.95
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """How far effects can be known.
+
+    Parameters
+    ----------
+    last_event_time : float
+        Longest time since joining at which members could be compared.
+    last_time : float
+        Last calendar time at which they could.
+    exhausted_from : float, optional
+        First calendar time of the data without any comparable school outside; None if there is none.
+    source : str
+        Where it was computed.
+    """
+
+    last_event_time: float
+    last_time: float
+    exhausted_from: float | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Luck:
+    """How much of a raw rise chance alone would give schools that started so low.
+
+    Parameters
+    ----------
+    observed : float
+        Raw change, outcome units (positive: a rise).
+    expected : float
+        Change expected without any effect.
+    source : str
+        Where it was computed.
+    """
+
+    observed: float
+    expected: float
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyInfo:
+    """What was studied, on which data, under which declared rules.
+
+    Parameters
+    ----------
+    name : str
+        Short name for files.
+    title, place, outcome : Text
+        Names of the reform, the place and the outcome.
+    data_kind : {"administrative", "public", "synthetic"}
+        Where the data come from; synthetic data are announced on the first line of the brief.
+    first_time, last_time : int
+        First and last school year observed.
+    first_join, last_join : int
+        First and last year in which schools joined.
+    baseline : tuple of int
+        First and last year of the baseline window.
+    designation : tuple of int, optional
+        First and last year whose exams decided who was picked.
+    sesoi : float, default 0.05
+        Smallest effect of interest, declared beforehand, outcome units.
+    spec_hash, data_hash, version : str
+        Specification, data and package behind the numbers.
+    next_update : Text, optional
+        When the next data will be in.
+    """
+
+    name: str
+    title: Text
+    place: Text
+    outcome: Text
+    data_kind: Literal["administrative", "public", "synthetic"]
+    first_time: int
+    last_time: int
+    first_join: int
+    last_join: int
+    baseline: tuple[int, int]
+    designation: tuple[int, int] | None = None
+    sesoi: float = 0.05
+    spec_hash: str = ""
+    data_hash: str = ""
+    version: str = ""
+    next_update: Text | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResults:
+    """Everything the brief and the exhibits are made from.
+
+    Parameters
+    ----------
+    info : StudyInfo
+        What was studied.
+    member : RoleResults
+        Effect on member schools.
+    core : RoleResults, optional
+        Effect on core schools.
+    net : Estimate, optional
+        Enrolment-weighted effect of a group, members and core school together.
+    non_inferiority : NonInferiority, optional
+        Verdict for the core schools; needs `core`.
+    horizon : Horizon
+        How far effects can be known.
+    support : Table
+        Columns cohort, time, n_treated, n_comparison, identified: see ``figures.support_map_frame``.
+    luck : Luck, optional
+        Regression to the mean in the raw change of members.
+    design_comparison : Table
+        Columns role, analysis, estimate, conf_low, conf_high, n_treated, n_comparison; analysis one of "before_after",
+        "last_base", "pre_designation".
+    estimators, subgroups, outcomes : tuple of Estimate
+        Further estimates with labels: other estimators, subgroups and models, other outcomes. All are shown.
+    contrasts : tuple of Estimate
+        Differences between two subgroups or models.
+    synthetic_path, effect_distribution, missingness : Table
+        What the figures of the same names draw; empty if there is none.
+    baseline, attrition, history, refuters : Table
+        Annex: baseline differences, missing scores, what was dropped and why, refutation checks.
+    refusals : tuple of Text
+        What was asked for and refused, with the reason.
+    truth : Table
+        Synthetic data only. Columns key, value: the true value of estimates, by their key.
+    """
+
+    info: StudyInfo
+    member: RoleResults
+    horizon: Horizon
+    core: RoleResults | None = None
+    net: Estimate | None = None
+    net_certainty: Certainty | None = None
+    non_inferiority: NonInferiority | None = None
+    support: Table = field(default_factory=Table)
+    luck: Luck | None = None
+    design_comparison: Table = field(default_factory=Table)
+    estimators: tuple[Estimate, ...] = ()
+    subgroups: tuple[Estimate, ...] = ()
+    outcomes: tuple[Estimate, ...] = ()
+    contrasts: tuple[Estimate, ...] = ()
+    synthetic_path: Table = field(default_factory=Table)
+    effect_distribution: Table = field(default_factory=Table)
+    missingness: Table = field(default_factory=Table)
+    baseline: Table = field(default_factory=Table)
+    attrition: Table = field(default_factory=Table)
+    history: Table = field(default_factory=Table)
+    refuters: Table = field(default_factory=Table)
+    refusals: tuple[Text, ...] = ()
+    truth: Table = field(default_factory=Table)
+
+    def __post_init__(self) -> None:
+        keys = [estimate.key for estimate in self.estimates()]
+        twice = sorted({key for key in keys if keys.count(key) > 1})
+        if twice:
+            raise ReportError(f"Two estimates have the same key: {', '.join(twice)}.")
+        if self.non_inferiority is not None and self.core is None:
+            raise ReportError("A non-inferiority verdict was given without an effect on core schools.")
+        if self.net is not None and self.net_certainty is None:
+            raise ReportError("The net effect has no certainty.", hint="Give `net_certainty`.")
+
+    def estimates(self) -> tuple[Estimate, ...]:
+        """Every estimate of the study."""
+        roles = [role.overall for role in (self.member, self.core) if role is not None]
+        net = [] if self.net is None else [self.net]
+        return (*roles, *net, *self.estimators, *self.subgroups, *self.outcomes, *self.contrasts)
+
+    def true_value(self, key: str) -> float | None:
+        """Look up the true value of an estimate on synthetic data; None if it is not known."""
+        return {str(name): float(value) for name, value in self.truth.rows}.get(key)  # type: ignore[arg-type]
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Give the whole object as JSON text; write it to `path` if given."""
+        return to_json(self, path)
+
+    @classmethod
+    def from_json(cls, path: str | os.PathLike[str]) -> StudyResults:
+        """Study from a file written by :meth:`to_json`.
+
+        Raises
+        ------
+        ReportError
+            If the file does not have the layout; every fault is listed.
+        """
+        return from_json(cls, path)
+
+
+@dataclass(frozen=True, slots=True)
+class PublicStudy:
+    """The second study of the paper: charter entry and finance reform in Michigan districts.
+
+    Parameters
+    ----------
+    entry : Estimate
+        Average effect of charter entry (staggered difference-in-differences).
+    path : Table
+        Event-time rows with the columns of ``Result.tidy()``.
+    estimators : tuple of Estimate
+        The same effect by other estimators.
+    dose : tuple of Estimate
+        Effect per unit of the finance reform's dose, with labels.
+    n_units, first_time, last_time : int
+        Districts and years.
+    support, history : Table
+        As in :class:`StudyResults`.
+    refusals : tuple of Text
+        What was refused and why.
+    """
+
+    entry: Estimate
+    path: Table
+    estimators: tuple[Estimate, ...]
+    dose: tuple[Estimate, ...]
+    n_units: int
+    first_time: int
+    last_time: int
+    support: Table = field(default_factory=Table)
+    history: Table = field(default_factory=Table)
+    refusals: tuple[Text, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PaperContent:
+    """Everything the working paper is made from.
+
+    Parameters
+    ----------
+    study : StudyResults
+        The synthetic reform.
+    size : Table
+        One row per scenario x role x analysis, truth zero: columns scenario, role, analysis, draws, mean_estimate,
+        sd_estimate, mean_std_error, rejection (share of draws with zero outside the 95 % interval).
+    recovery : Table
+        One row per scenario x role x event time: columns scenario, role, event_time, draws, truth, mean_estimate, bias,
+        mc_error, coverage.
+    public : PublicStudy
+        The study on public data.
+    """
+
+    study: StudyResults
+    size: Table
+    recovery: Table
+    public: PublicStudy
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Give the whole object as JSON text; write it to `path` if given."""
+        return to_json(self, path)
+
+    @classmethod
+    def from_json(cls, path: str | os.PathLike[str]) -> PaperContent:
+        """Content from a file written by :meth:`to_json`; see :meth:`StudyResults.from_json`."""
+        return from_json(cls, path)

@@ -1,0 +1,1 @@
+"""A study from one file: specification, steps, outputs with their provenance."""

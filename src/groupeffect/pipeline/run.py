@@ -1,0 +1,125 @@
+"""Run the steps of a study: only stale ones, with progress, and a last table of what came out."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from groupeffect.pipeline.steps import STEPS, Step
+from groupeffect.pipeline.study import Record, Study
+from groupeffect.provenance import hash_files
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Outcome", "run_step", "run_study", "show_outcomes", "verify"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A step after a run."""
+
+    step: Step
+    record: Record
+    status: Literal["made", "unchanged"]
+
+
+def run_step(study: Study, step: Step, *, console: Console | None = None) -> Outcome:
+    """Run one step if anything it depends on has changed."""
+    key, provenance = study.key(step.name, step.sections, step.input_paths(study))
+    old = Record.read(study.folder / step.name)
+    if old is not None and old.key == key:
+        return Outcome(step, old, "unchanged")
+    draft = study.begin(step.name)
+    step.work(study, draft)
+    return Outcome(step, study.finish(step.name, draft, key, provenance), "made")
+
+
+def run_study(study: Study, *, console: Console) -> list[Outcome]:
+    """Run all steps of a study in order, with a progress bar.
+
+    An interrupted run is continued: finished steps are kept, an unfinished one starts again.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    steps = [step for step in STEPS if step.applies(study)]
+    columns = (
+        TextColumn("[bold]{task.fields[study]}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+    )
+    outcomes = []
+    study.folder.mkdir(parents=True, exist_ok=True)
+    _declare(study)
+    with Progress(*columns, console=console, transient=False) as progress:
+        task = progress.add_task("", total=len(steps), study=study.spec.study.title)
+        for step in steps:
+            progress.update(task, description=step.title)
+            outcomes.append(run_step(study, step, console=console))
+            progress.advance(task)
+        progress.update(task, description="done")
+    return outcomes
+
+
+def _declare(study: Study) -> None:
+    """Write the specification and its hash before any outcome is read."""
+    body = {"hash": study.spec.hash, "choices": study.spec.model_dump(mode="json")}
+    text = json.dumps(body, indent=1, ensure_ascii=False) + "\n"
+    (study.folder / "specification.json").write_text(text, encoding="utf-8")
+
+
+def show_outcomes(study: Study, outcomes: Sequence[Outcome], *, console: Console) -> None:
+    """The last table: what was produced, dropped, refused."""
+    from rich.table import Table
+
+    table = Table(title=f"{study.spec.study.title} ({_short(study.folder)})", title_justify="left")
+    for name in ("step", "state", "files", "dropped or uncertain", "refused"):
+        table.add_column(name, overflow="fold")
+    for outcome in outcomes:
+        record = outcome.record
+        table.add_row(
+            outcome.step.name,
+            outcome.status,
+            str(len(record.outputs)),
+            _first(record.notes),
+            _first(record.refused),
+        )
+    console.print(table)
+    readable = ("brief_en.html", "brief_zh.html", "paper.pdf")
+    for outcome in outcomes:
+        for name in outcome.record.outputs:
+            if name in readable:
+                console.print(f"  {_short(study.path(outcome.step.name, name))}")
+
+
+def _first(texts: Sequence[str], most: int = 2) -> str:
+    lines = [f"- {text}" for text in texts[:most]]
+    if len(texts) > most:
+        lines.append(f"- and {len(texts) - most} more in step.json")
+    return "\n".join(lines)
+
+
+def _short(path: Path) -> str:
+    try:
+        return path.relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return path.as_posix()
+
+
+def verify(paths: Sequence[Path], *, console: Console) -> list[str]:
+    """Run studies twice from nothing and list the files that differ (none if the package keeps its word)."""
+    hashes = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for attempt in ("first", "second"):
+            out = Path(scratch) / attempt
+            for path in paths:
+                run_study(Study.open(path, out=out), console=console)
+            hashes.append(hash_files([item for item in out.rglob("*") if item.is_file()], out))
+    first, second = hashes
+    return sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))

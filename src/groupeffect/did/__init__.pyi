@@ -1,3 +1,4 @@
+from .basic import TwoByTwo, two_by_two, two_by_two_cross_sections
 from .callaway_santanna import CallawaySantAnna
 
-__all__ = ["CallawaySantAnna"]
+__all__ = ["CallawaySantAnna", "TwoByTwo", "two_by_two", "two_by_two_cross_sections"]

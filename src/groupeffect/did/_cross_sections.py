@@ -94,7 +94,7 @@ def cross_section_block(
         ``"twfe"``: interaction of treated and post in a linear regression with additive covariates.
     convention : {"derivative", "drdid"}, default "derivative"
         ``"derivative"``: the influence is the exact derivative of the estimate in the observation weights.
-        ``"drdid"``: for ``"dr"`` and ``"dr_simple"``, the influence of R's DRDID 1.2.3 (and so of ``did``), in which the
+        ``"drdid"``: for ``"dr"`` and ``"dr_simple"``, the influence of R's DRDID 1.2.3 (so of ``did``), in which the
         estimation effect of the comparison regression *before* treatment has the opposite sign; only for comparing
         standard errors with that package. They differ by 0.02 % to 5 % on our reference data. Estimates, and all
         other methods, are the same.
@@ -239,8 +239,8 @@ def _propensity(sample: _Sample, *, tilted: bool) -> _Propensity:
             hint="Use fewer covariates, a larger comparison pool, or method='reg'.",
         )
     kept = probability < TRIM_PROPENSITY
-    odds: FloatArray = np.asarray(probability / (1 - probability), dtype=np.float64)
-    influence = np.linalg.solve(hessian, (score[:, None] * basis).T).T
+    odds = probability / (1 - probability)
+    influence = np.asarray(np.linalg.solve(hessian, (score[:, None] * basis).T).T)
     trimmed = int((~kept & ~sample.treated).sum())
     return _Propensity(np.where(kept, odds, 0.0), odds, influence, trimmed, highest, tilted)
 

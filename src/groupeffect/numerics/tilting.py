@@ -55,8 +55,8 @@ def fit_tilting(regressors: FloatArray, outcome: BoolArray, weight: FloatArray) 
 
     Notes
     -----
-    The first-order condition is :math:`\sum_i w_i(1-D_i)e^{X_i'\gamma}X_i = \sum_i w_iD_iX_i`: the calibrated propensity
-    of Graham, Pinto and Egel (2012), first step of the improved estimators of Sant'Anna and Zhao (2020).
+    The first-order condition is :math:`\sum_i w_i(1-D_i)e^{X_i'\gamma}X_i = \sum_i w_iD_iX_i`: the calibrated
+    propensity of Graham, Pinto and Egel (2012), first step of the improved estimators of Sant'Anna and Zhao (2020).
     """
     n = len(weight)
     untreated = np.where(outcome, 0.0, weight)

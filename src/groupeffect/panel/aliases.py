@@ -12,7 +12,7 @@ from groupeffect.panel.panel import Drop
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["HEADER_ALIASES", "aliases_of", "header_map", "resolve_headers", "suggestions"]
+__all__ = ["HEADER_ALIASES", "VALUE_ALIASES", "aliases_of", "header_map", "resolve_headers", "suggestions"]
 
 HEADER_ALIASES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -62,6 +62,39 @@ HEADER_ALIASES: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """Chinese header -> column name of the schema."""
+
+VALUE_ALIASES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
+    {
+        "location": {"城区": "urban", "城镇": "town", "镇区": "town", "乡村": "rural", "农村": "rural"},
+        "stage": {
+            "小学": "primary",
+            "初中": "junior",
+            "九年一贯制": "nine_year",
+            "九年一贯制学校": "nine_year",
+            "完全中学": "complete",
+        },
+        "ownership": {"公办": "public", "民办": "private"},
+        "role": {
+            "核心校": "core",
+            "龙头校": "core",
+            "牵头校": "core",
+            "双核心校": "co_core",
+            "成员校": "member",
+            "无": "none",
+        },
+        "model": {
+            "紧密型": "intensive",
+            "松散型": "loose",
+            "混合型": "composite",
+            "复合型": "composite",
+            "委托管理": "entrusted",
+            "托管": "entrusted",
+        },
+        "event": {"合并": "merge", "拆分": "split", "更名": "rename", "撤销": "close", "新设": "open"},
+        "subject": {"语文": "chinese", "数学": "math", "英语": "english"},
+    }
+)
+"""Column -> Chinese value -> value of the schema."""
 
 
 def aliases_of(name: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from groupeffect.design.aggregation import Aggregation
-from groupeffect.design.design import Design
+from groupeffect.design.design import Design, check_usable
 from groupeffect.effects.effects import Effects
 from groupeffect.errors import CapabilityError, DesignError, SpecError
 from groupeffect.panel.panel import Panel
@@ -112,7 +112,7 @@ def fit(estimator: Estimator, panel: Panel, design: Design) -> Fit:
     Raises
     ------
     DesignError
-        If the design was made on other units or times.
+        If the design was made on other units or times, has no treated unit or no time before treatment.
     EstimationError
         If the estimator cannot be computed.
     """
@@ -127,6 +127,7 @@ def fit(estimator: Estimator, panel: Panel, design: Design) -> Fit:
             f"one given ({panel.n_units} units, {panel.n_times} times).",
             hint="Make the design from this panel, or take the same units from both.",
         )
+    check_usable(design)
     return Fit(estimator, panel, design, estimator.estimate(panel, design))
 
 

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, TypeVar
 from groupeffect._types import Capability
 from groupeffect.errors import SpecError
 
-__all__ = ["EstimatorInfo", "Family", "Feature", "discover", "find", "register"]
+__all__ = ["EstimatorInfo", "Family", "Feature", "Invariance", "discover", "find", "register"]
 
 Family: TypeAlias = Literal["did", "synth", "hte"]
 Feature: TypeAlias = Literal[
@@ -26,6 +26,17 @@ Feature: TypeAlias = Literal[
     "baseline_window",
     "never_treated",
     "not_yet_treated",
+]
+
+Invariance: TypeAlias = Literal[
+    "unit_order",
+    "unit_labels",
+    "calendar",
+    "scale",
+    "unit_constants",
+    "unit_constants_with_holes",
+    "time_shocks",
+    "duplication",
 ]
 
 
@@ -51,6 +62,9 @@ class EstimatorInfo:
         Names of data-generating processes of ``simulate.dgps`` under which it is unbiased.
     exact_tol : float
         Largest absolute error on a noiseless panel with a known effect.
+    varies_with : frozenset of Invariance
+        Changes of the data under which the estimate moves by construction of the method (synthetic control without an
+        intercept, for instance, varies with ``"unit_constants"``); the contract suite checks all others.
     """
 
     name: str
@@ -61,6 +75,7 @@ class EstimatorInfo:
     handles: frozenset[Feature]
     unbiased_under: tuple[str, ...] = ()
     exact_tol: float = 1e-9
+    varies_with: frozenset[Invariance] = frozenset()
 
 
 _REGISTRY: dict[str, type] = {}

@@ -21,7 +21,7 @@ from groupeffect.errors import (
 )
 from groupeffect.panel.panel import Panel
 
-__all__ = ["Design", "block_design", "staggered_design"]
+__all__ = ["Design", "block_design", "check_usable", "staggered_design"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +215,30 @@ def base_times(times: FloatArray, cohort: float, anticipation: float, baseline: 
     if isinstance(baseline, BaselineWindow):
         return np.flatnonzero(before & (times >= baseline.first) & (times <= baseline.last))
     return np.flatnonzero(before)[-1:]
+
+
+def check_usable(design: Design) -> None:
+    """Refuse a design without treated units, or without an untreated time of any treated unit.
+
+    The makers of designs check this too; designs that were changed afterwards (`reassign`, `take_units`) need it again.
+
+    Raises
+    ------
+    NoTreatedError, NoPrePeriodError
+    """
+    treated = design.treated()
+    if not treated.any():
+        raise NoTreatedError(
+            f"None of the {len(treated)} units of the design is treated by {design.times[-1]:g}.",
+            hint="Keep at least one treated unit.",
+        )
+    last = float(design.cohort[treated].max())
+    if len(base_times(design.times, last, design.anticipation, design.baseline)) == 0:
+        raise NoPrePeriodError(
+            f"No treated unit has a base period: the last cohort starts at {last:g}, times at {design.times[0]:g}, base "
+            f"period {design.baseline}, anticipation {design.anticipation:g}.",
+            hint="Add earlier data, move the baseline window, or reduce the anticipation.",
+        )
 
 
 def _leave_out_without_base(

@@ -84,6 +84,7 @@ class CallawaySantAnna:
         ),
         unbiased_under=("parallel_trends", "covariate_trends", "heterogeneous_cohorts", "anticipation", "unbalanced"),
         exact_tol=1e-9,
+        varies_with=frozenset({"unit_constants_with_holes"}),
     )
 
     def __post_init__(self) -> None:

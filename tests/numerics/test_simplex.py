@@ -98,7 +98,7 @@ def test_is_no_worse_than_a_general_optimiser(rows, columns):
         np.full(columns, 1 / columns),
         jac=lambda w: gram @ w + 0.01 * w,
         bounds=[(0, 1)] * columns,
-        constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones(columns)},
+        constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda _: np.ones(columns)},
         method="SLSQP",
         options={"ftol": 1e-14, "maxiter": 1000},
     )

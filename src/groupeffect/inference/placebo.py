@@ -80,7 +80,7 @@ class PlaceboUnits:
             )
 
     def apply(self, fit: Fit, *, level: float) -> Uncertainty:
-        """Standard errors, intervals and p-values of every row.
+        """Run the placebos and give standard errors, intervals and p-values of every row.
 
         Raises
         ------

@@ -149,6 +149,75 @@ def _start(
 
 
 @njit(cache=True)
+def _look(
+    gradient: FloatArray,
+    linear: FloatArray,
+    weights: FloatArray,
+    support: IntArray,
+    k: int,
+    allowed: BoolArray,
+    blocked: BoolArray,
+) -> tuple[float, float, float, int]:
+    """Objective, duality gap, best decrease rate of a column that is not blocked, and that column (-1: none)."""
+    value, level = 0.0, 0.0
+    for a in range(k):
+        p = support[a]
+        level += weights[p] * gradient[p]
+        value += 0.5 * weights[p] * (gradient[p] - linear[p])
+    entering, lowest, floor = -1, level, level
+    for j in range(gradient.shape[0]):
+        if allowed[j]:
+            floor = min(floor, gradient[j])
+            if gradient[j] < lowest and not blocked[j]:
+                entering, lowest = j, gradient[j]
+    return value, level - floor, level - lowest, entering
+
+
+@njit(cache=True)
+def _descend(
+    factor: FloatArray,
+    support: IntArray,
+    k: int,
+    weights: FloatArray,
+    gradient: FloatArray,
+    work: FloatArray,
+    fresh: int,
+    blocked: BoolArray,
+) -> tuple[int, int]:
+    """Move to the minimum over the support, dropping columns whose weight reaches zero on the way.
+
+    `fresh` is the column that has just entered, -1 for none. Returns the size of the support and the systems solved.
+    """
+    local, step, one = work[0], work[1], work[2]
+    for a in range(k):
+        local[a] = gradient[support[a]]
+    steps = 0
+    while True:
+        nu = _direction(factor, k, local, step, one)
+        steps += 1
+        share, binding = 1.0, -1
+        for a in range(k):
+            if step[a] < 0.0 and weights[support[a]] + share * step[a] <= 0.0:
+                share, binding = -weights[support[a]] / step[a], a
+        if binding >= 0 and support[binding] == fresh and weights[fresh] == 0.0:
+            blocked[fresh] = True  # rounding: the column cannot improve the fit after all
+        elif share > 0.0:
+            for j in range(blocked.shape[0]):
+                blocked[j] = False
+            fresh = -1
+        for a in range(k):
+            weights[support[a]] = max(weights[support[a]] + share * step[a], 0.0)
+            local[a] += share * (nu - local[a])
+        if binding < 0:
+            return k, steps
+        weights[support[binding]] = 0.0
+        for a in range(binding, k - 1):
+            local[a] = local[a + 1]
+        _remove(factor, support, k, binding)
+        k -= 1
+
+
+@njit(cache=True)
 def active_set(
     gram: FloatArray,
     linear: FloatArray,
@@ -167,7 +236,7 @@ def active_set(
     weights, shift = _start(gram, linear, ridge, allowed, start)
     support = np.empty(n, dtype=np.int64)
     factor = np.zeros((min(n, 32), min(n, 32)))
-    gradient, local, step, one = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    gradient, work = np.empty(n), np.empty((3, n))
     blocked = np.zeros(n, dtype=np.bool_)
     k = 0
     for j in range(n):
@@ -179,26 +248,14 @@ def active_set(
             else:
                 weights[j] = 0.0
     _normalise(weights)
-    steps, refine = 0, k > 1
-    previous, stalled = np.inf, 0
+    refine = k > 1  # a start with several columns is first taken to the minimum over them
+    steps, stalled, lowest = 0, 0, np.inf
     while True:
         _full_gradient(gram, linear, ridge, weights, support, k, gradient)
-        value, level = 0.0, 0.0
-        for a in range(k):
-            p = support[a]
-            level += weights[p] * gradient[p]
-            value += 0.5 * weights[p] * (gradient[p] - linear[p])
-        entering, lowest = -1, level
-        floor = level
-        for j in range(n):
-            if allowed[j]:
-                floor = min(floor, gradient[j])
-                if gradient[j] < lowest and not blocked[j]:
-                    entering, lowest = j, gradient[j]
-        gap = level - floor
-        stalled = 0 if value < previous else stalled + 1
-        previous = min(previous, value)
-        if steps >= max_steps or stalled > 20 or (not refine and (entering < 0 or level - lowest <= tolerance)):
+        value, gap, decrease, entering = _look(gradient, linear, weights, support, k, allowed, blocked)
+        stalled = 0 if value < lowest else stalled + 1
+        lowest = min(lowest, value)
+        if steps >= max_steps or stalled > 20 or (not refine and (entering < 0 or decrease <= tolerance)):
             return weights, value, gap, steps
         fresh = -1
         if refine:
@@ -213,31 +270,8 @@ def active_set(
                 continue
             k += 1
             fresh = entering
-        for a in range(k):
-            local[a] = gradient[support[a]]
-        while True:
-            nu = _direction(factor, k, local, step, one)
-            steps += 1
-            share, binding = 1.0, -1
-            for a in range(k):
-                if step[a] < 0.0 and weights[support[a]] + share * step[a] <= 0.0:
-                    share, binding = -weights[support[a]] / step[a], a
-            if binding >= 0 and support[binding] == fresh and weights[fresh] == 0.0:
-                blocked[fresh] = True  # rounding: the column cannot improve the fit after all
-            elif share > 0.0:
-                for j in range(n):
-                    blocked[j] = False
-                fresh = -1
-            for a in range(k):
-                weights[support[a]] = max(weights[support[a]] + share * step[a], 0.0)
-                local[a] += share * (nu - local[a])
-            if binding < 0 or steps >= max_steps:
-                break
-            weights[support[binding]] = 0.0
-            for a in range(binding, k - 1):
-                local[a] = local[a + 1]
-            _remove(factor, support, k, binding)
-            k -= 1
+        k, solved = _descend(factor, support, k, weights, gradient, work, fresh, blocked)
+        steps += solved
         _normalise(weights)
 
 

@@ -22,7 +22,7 @@ from groupeffect.errors import (
 from groupeffect.panel.panel import Panel
 from groupeffect.synth._weights import BlockWeights, Rule, Solver, WeightFit, block_weights
 
-__all__ = ["POOR_FIT", "Block", "block_effects", "estimate_block", "read_block"]
+__all__ = ["POOR_FIT", "Block", "block_effects", "estimate_block", "read_block", "relative_rmspe"]
 
 POOR_FIT = 0.25
 """Pre-treatment RMSPE, as a share of the donors' standard deviation, above which `PoorPreFitWarning` is given.
@@ -193,7 +193,11 @@ def estimate_block(panel: Panel, design: Design, block: Block, *, unit: Rule, ti
     )
     levels_must_agree = unit.kind == "balance" and not unit.intercept
     notes = (*_certificates(weights), *_outside(block, design.times, levels_must_agree))
-    return block_effects(panel, design, block, weights.omega, weights.lambda_, notes)
+    effects = block_effects(panel, design, block, weights.omega, weights.lambda_, notes)
+    path = effects.counterfactual
+    if path is not None and relative_rmspe(block, path.pre_rmspe) > POOR_FIT:
+        warnings.warn(effects.notes[0], PoorPreFitWarning, stacklevel=4)
+    return effects
 
 
 def block_effects(
@@ -252,25 +256,28 @@ def block_effects(
             lambda_=lambda_ if lambda_.any() else None,
         ),
         weights=ImpliedWeights(_Implied(panel.outcome.shape, block, omega, lambda_)),
-        notes=(*_fit_quality(block, pre_rmspe), *_donors(omega), *notes, *_unused(panel)),
+        notes=(_fit_quality(block, pre_rmspe), *_donors(omega), *notes, *_unused(panel)),
     )
 
 
-def _fit_quality(block: Block, pre_rmspe: float) -> tuple[str, ...]:
-    """Note on the fit before treatment; warns if it is poor."""
+def relative_rmspe(block: Block, pre_rmspe: float) -> float:
+    """Pre-treatment RMSPE as a share of the donors' standard deviation before treatment; zero where that is zero.
+
+    The standard deviation is taken between donors at each fitted time and averaged (as a variance) over these times.
+    """
     before = block.donors[:, block.before]
     spread = float(np.sqrt(before.var(axis=0, ddof=1).mean())) if len(before) > 1 else 0.0
-    if spread == 0:
-        return (f"fit before treatment: RMSPE {pre_rmspe:.4g} over {len(block.before)} times",)
-    share = pre_rmspe / spread
+    return pre_rmspe / spread if spread > 0 else 0.0
+
+
+def _fit_quality(block: Block, pre_rmspe: float) -> str:
+    """Sentence on the fit before treatment."""
+    share = relative_rmspe(block, pre_rmspe)
     text = (
         f"fit before treatment: RMSPE {pre_rmspe:.4g} over {len(block.before)} times, {100 * share:.1f} % of the "
         "standard deviation between donors"
     )
-    if share > POOR_FIT:
-        text += f" (poor: above {100 * POOR_FIT:.0f} %)"
-        warnings.warn(text, PoorPreFitWarning, stacklevel=5)
-    return (text,)
+    return text + (f" (poor: above {100 * POOR_FIT:.0f} %)" if share > POOR_FIT else "")
 
 
 def _donors(omega: FloatArray) -> tuple[str, ...]:
@@ -289,7 +296,7 @@ def _certificates(weights: BlockWeights) -> tuple[str, ...]:
 
 
 def _outside(block: Block, times: FloatArray, levels_must_agree: bool) -> tuple[str, ...]:
-    """Times before treatment at which no weighted mean of donors can reach the treated path."""
+    """Name the times before treatment at which no weighted mean of donors can reach the treated path."""
     if not levels_must_agree:
         return ()
     before = block.donors[:, block.before]

@@ -161,7 +161,7 @@ class BlockWeights:
 
 
 def noise_level(donors_pre: FloatArray) -> float:
-    """Standard deviation of first differences over all donors and times before treatment.
+    """Return the standard deviation of first differences over all donors and times before treatment.
 
     Parameters
     ----------
@@ -273,7 +273,7 @@ def block_weights(
     time: Rule,
     solver: Solver = "exact",
 ) -> BlockWeights:
-    """Unit and time weights of a block design.
+    """Find the unit and time weights of a block design.
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ import numpy as np
 
 from groupeffect._types import BoolArray, FloatArray, IntArray
 from groupeffect.design.design import Design
+from groupeffect.did._cross_sections import Convention, cross_section_block
 from groupeffect.did._plan import Block, Plan, make_plan
 from groupeffect.did._two_by_two import BlockResult, Method, panel_block
 from groupeffect.effects.effects import EffectIndex, Effects, ImpliedWeights
@@ -41,6 +42,11 @@ class CallawaySantAnna:
         ``"pairs"``: use, for each time and base time, the units observed at both; keeps within-unit differences and is
         usually far more precise. For a baseline window the cell is the mean over its base times.
         To drop incomplete units as ``did`` does by default, call ``panel.balanced("drop_units")`` first.
+    convention : {"derivative", "drdid"}, default "derivative"
+        Influence of the doubly robust estimate from cross-sections (``unbalanced="cross_sections"`` with covariates; it
+        changes nothing elsewhere). ``"derivative"`` is the derivative of the estimate in each unit's weight.
+        ``"drdid"`` is that of R's DRDID 1.2.3, and so of ``did``, in which one term has the opposite sign; only for
+        comparing standard errors with R.
 
     Notes
     -----
@@ -49,7 +55,8 @@ class CallawaySantAnna:
     are reported too. A cell that cannot be computed is nan with the reason in ``notes``, and announced by
     `WeakOverlapWarning`; it takes no part in aggregations.
 
-    Differences from R's ``did`` 2.5: none in estimates or analytic standard errors with ``ClusterRobust()``; when some
+    Differences from R's ``did`` 2.5: none in estimates, and none in analytic standard errors with ``ClusterRobust()`` but
+    for the one that `convention` describes; when some
     units of the comparison pool join last and nobody is never treated, that cohort serves as comparison only, as there.
 
     References
@@ -62,6 +69,7 @@ class CallawaySantAnna:
 
     method: Method = "dr"
     unbalanced: Literal["cross_sections", "pairs"] = "cross_sections"
+    convention: Convention = "derivative"
 
     info: ClassVar[EstimatorInfo] = EstimatorInfo(
         name="CallawaySantAnna",
@@ -92,6 +100,8 @@ class CallawaySantAnna:
             raise SpecError(f"method={self.method!r} is unknown.", hint="Use 'dr', 'ipw' or 'reg'.")
         if self.unbalanced not in ("cross_sections", "pairs"):
             raise SpecError(f"unbalanced={self.unbalanced!r} is unknown.", hint="Use 'cross_sections' or 'pairs'.")
+        if self.convention not in ("derivative", "drdid"):
+            raise SpecError(f"convention={self.convention!r} is unknown.", hint="Use 'derivative' or 'drdid'.")
 
     def estimate(self, panel: Panel, design: Design) -> Effects:
         """Cohort x time effects; see the class.
@@ -164,8 +174,6 @@ def _run_sections(
     estimator: CallawaySantAnna, panel: Panel, block: Block
 ) -> tuple[BlockResult, list[list[tuple[IntArray, int, FloatArray]]]]:
     """Cells of a block from observations; also the implied weights as (units, time, weights) per cell."""
-    from groupeffect.did._cross_sections import cross_section_block
-
     n_block, m = len(block.rows), len(block.cells)
     estimates, influence = np.zeros(m), np.zeros((n_block, m))
     places: list[list[tuple[IntArray, int, FloatArray]]] = []
@@ -186,6 +194,7 @@ def _run_sections(
                 np.column_stack([np.ones(len(rows)), panel.covariates[rows, at]]),
                 panel.unit_weight[rows],
                 method=estimator.method,
+                convention=estimator.convention,
             )
             estimates[j] += share * float(result.estimate)
             scale = share * n_block / len(rows)

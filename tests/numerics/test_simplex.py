@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from groupeffect.numerics.simplex import early_stopped_simplex, simplex_least_squares
+from groupeffect.numerics.simplex import early_stopped_simplex, nearest_on_simplex, simplex_least_squares
 
 
 def problem(seed, rows, columns, *, inside=0.5, level=5.0):
@@ -195,6 +195,49 @@ def test_dense_solutions_are_found():
     fit = simplex_least_squares(gram, np.zeros(300), ridge=0.1 * np.trace(gram) / 300)
     assert fit.converged
     assert (fit.weights > 0).sum() > 200
+
+
+@pytest.mark.parametrize("share", [1e-9, 1e-6, 1e-3, 0.1, 10.0])
+@pytest.mark.parametrize(
+    ("rows", "columns", "inside"), [(6, 150, 1.0), (6, 400, 0.0), (12, 200, 1.0), (20, 90, 1.0), (9, 300, 0.5)]
+)
+def test_both_searches_agree(rows, columns, inside, share):
+    """The rule that picks the search must not show in the weights."""
+    matrix, target = problem(13, rows, columns, inside=inside)
+    distance = matrix - target[:, None]
+    ridge = share * (distance**2).sum() / columns
+    one = nearest_on_simplex(distance, ridge=ridge)
+    two = simplex_least_squares(distance.T @ distance, np.zeros(columns), ridge=ridge)
+    assert one.converged
+    assert on_simplex(one.weights)
+    assert one.relative_gap < 1e-12
+    gradient = distance.T @ (distance @ one.weights) + ridge * one.weights
+    assert one.weights @ gradient - gradient.min() <= 1e-12 * one.scale
+    assert one.objective == pytest.approx(two.objective, rel=1e-9, abs=1e-14 * one.scale)
+    np.testing.assert_allclose(one.weights, two.weights, atol=1e-4 if share < 1e-8 else 1e-8)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 10**6),
+    rows=st.integers(1, 15),
+    columns=st.integers(65, 300),
+    share=st.sampled_from([0.0, 1e-9, 1e-4, 0.05, 3.0]),
+)
+def test_many_columns_are_certified(seed, rows, columns, share):
+    matrix, target = problem(seed, rows, columns)
+    distance = matrix - target[:, None]
+    fit = nearest_on_simplex(distance, ridge=share * (distance**2).sum() / columns)
+    assert fit.converged
+    assert on_simplex(fit.weights)
+
+
+def test_thousands_of_columns_take_no_square_matrix_with_a_strong_ridge():
+    matrix, target = problem(1, 8, 20_000, inside=1.0)
+    distance = matrix - target[:, None]
+    fit = nearest_on_simplex(distance, ridge=(distance**2).sum() / 20_000)
+    assert fit.converged
+    assert (fit.weights > 0).sum() > 1000
 
 
 def test_degenerate_inputs():

@@ -1,8 +1,9 @@
 """Compiled loops behind :mod:`groupeffect.numerics.simplex` (imports numba, so it is imported where it is used).
 
-Both loops see the problem only through a Gram matrix ``G`` and a vector ``c``: the objective is
+``active_set`` and ``frank_wolfe`` see the problem only through a Gram matrix ``G`` and a vector ``c``: the objective is
 ``w' G w / 2 - c' w + ridge * w' w / 2`` over weights that are not negative and sum to one. Columns outside
-``allowed`` do not take part, so that many problems (placebos) can share one Gram matrix.
+``allowed`` do not take part, so that many problems (placebos) can share one Gram matrix. ``dual_newton`` needs the
+columns themselves.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from numba import njit
 
 from groupeffect._types import BoolArray, FloatArray, IntArray
 
-__all__ = ["active_set", "frank_wolfe"]
+__all__ = ["active_set", "dual_newton", "frank_wolfe"]
 
 DEPENDENT = 1e-14
 """A column whose squared distance from the span of the support is below this share of its length is not added."""
@@ -226,8 +227,11 @@ def active_set(
     start: FloatArray,
     tolerance: float,
     max_steps: int,
+    max_support: int,
 ) -> tuple[FloatArray, float, float, int]:
     """Weights, objective, duality gap and number of linear solves of an exact active-set search.
+
+    The search gives up, with the gap it has by then, when more than ``max_support`` columns have weight.
 
     Wolfe's method for the point of a polytope nearest to the origin, written for a Gram matrix: the support stays
     affinely independent, so singular Gram matrices need no special case. ``tolerance`` is in objective units.
@@ -255,7 +259,12 @@ def active_set(
         value, gap, decrease, entering = _look(gradient, linear, weights, support, k, allowed, blocked)
         stalled = 0 if value < lowest else stalled + 1
         lowest = min(lowest, value)
-        if steps >= max_steps or stalled > 20 or (not refine and (entering < 0 or decrease <= tolerance)):
+        if (
+            steps >= max_steps
+            or k > max_support
+            or stalled > 20
+            or (not refine and (entering < 0 or decrease <= tolerance))
+        ):
             return weights, value, gap, steps
         fresh = -1
         if refine:
@@ -316,3 +325,133 @@ def frank_wolfe(
         value += 0.5 * weights[j] * (here - linear[j])
         slope = min(slope, here)
     return weights, value, level - slope, steps
+
+
+@njit(cache=True)
+def _project(point: FloatArray, weights: FloatArray) -> None:
+    """Put the nearest point of the simplex into `weights`."""
+    n = point.shape[0]
+    top = point[0]
+    for j in range(1, n):
+        top = max(top, point[j])
+    level, count = top - 1.0, n + 1
+    while True:
+        total, inside = 0.0, 0
+        for j in range(n):
+            if point[j] > level:
+                total += point[j] - top
+                inside += 1
+        level = top + (total - 1.0) / inside
+        if inside == count:
+            break
+        count = inside
+    for j in range(n):
+        weights[j] = max(point[j] - level, 0.0)
+
+
+@njit(cache=True)
+def _dual_residual(
+    columns: FloatArray, ridge: float, dual: FloatArray, point: FloatArray, weights: FloatArray, out: FloatArray
+) -> None:
+    """Weights that a dual vector implies, and how far their residual is from it: ``out = dual - A w``."""
+    m, n = columns.shape
+    for j in range(n):
+        point[j] = 0.0
+    for i in range(m):
+        scale = dual[i] / ridge
+        for j in range(n):
+            point[j] -= scale * columns[i, j]
+    _project(point, weights)
+    for i in range(m):
+        value = dual[i]
+        for j in range(n):
+            value -= columns[i, j] * weights[j]
+        out[i] = value
+
+
+@njit(cache=True)
+def _newton_step(columns: FloatArray, ridge: float, weights: FloatArray, residual: FloatArray) -> FloatArray:
+    """Solve ``(I + A_S C A_S' / ridge) p = -residual`` on the support S, with C the centring matrix."""
+    m, n = columns.shape
+    mean, count = np.zeros(m), 0
+    for j in range(n):
+        count += weights[j] > 0.0
+    for i in range(m):
+        for j in range(n):
+            if weights[j] > 0.0:
+                mean[i] += columns[i, j] / count
+    system = np.zeros((m, m))
+    centred = np.empty(m)
+    for j in range(n):
+        if weights[j] > 0.0:
+            for i in range(m):
+                centred[i] = columns[i, j] - mean[i]
+            for i in range(m):
+                scale = centred[i] / ridge
+                for h in range(i + 1):
+                    system[i, h] += scale * centred[h]
+    step = np.empty(m)
+    for i in range(m):  # Cholesky factor and forward substitution in one pass
+        system[i, i] += 1.0
+        value = -residual[i]
+        for h in range(i):
+            part = system[i, h]
+            for q in range(h):
+                part -= system[i, q] * system[h, q]
+            part /= system[h, h]
+            system[i, h] = part
+            system[i, i] -= part * part
+            value -= part * step[h]
+        system[i, i] = math.sqrt(system[i, i])
+        step[i] = value / system[i, i]
+    for i in range(m - 1, -1, -1):
+        step[i] /= system[i, i]
+        for h in range(i):
+            step[h] -= system[i, h] * step[i]
+    return step
+
+
+@njit(cache=True)
+def dual_newton(
+    columns: FloatArray, ridge: float, start: FloatArray, max_steps: int
+) -> tuple[FloatArray, FloatArray, int, bool]:
+    """Weights, dual vector, Newton steps and success for ``|A w|^2 / 2 + ridge * |w|^2 / 2`` over the simplex.
+
+    Works on the residual ``A w`` (one number per row of A) instead of the weights, so that a solution with many
+    positive weights costs no more than one with few; ridge > 0. Success means that the support did not change in the
+    last full step, on which the equations are linear.
+    """
+    m, n = columns.shape
+    dual, trial, residual, ahead = start.copy(), np.empty(m), np.empty(m), np.empty(m)
+    point, weights, other = np.empty(n), np.empty(n), np.empty(n)
+    _dual_residual(columns, ridge, dual, point, weights, residual)
+    for steps in range(1, max_steps + 1):
+        step = _newton_step(columns, ridge, weights, residual)
+        first = 0.0
+        for i in range(m):
+            first += residual[i] * step[i]
+        low, high, share = 0.0, 1.0, 1.0
+        for _ in range(40):  # the slope along the step rises with the share: look for where it is nearly zero
+            for i in range(m):
+                trial[i] = dual[i] + share * step[i]
+            _dual_residual(columns, ridge, trial, point, other, ahead)
+            slope = 0.0
+            for i in range(m):
+                slope += ahead[i] * step[i]
+            if (slope <= 0.0 and share == 1.0) or abs(slope) <= 0.2 * abs(first):
+                break
+            if slope > 0.0:
+                high = share
+            else:
+                low = share
+            share = 0.5 * (low + high)
+        same = share == 1.0
+        for j in range(n):
+            same = same and (other[j] > 0.0) == (weights[j] > 0.0)
+            weights[j] = other[j]
+        for i in range(m):
+            dual[i] = trial[i]
+            residual[i] = ahead[i]
+        if same:
+            return weights, dual, steps, True
+    return weights, dual, max_steps, False

@@ -8,10 +8,16 @@ import numpy as np
 
 from groupeffect._types import BoolArray, FloatArray
 
-__all__ = ["SimplexFit", "early_stopped_simplex", "simplex_least_squares"]
+__all__ = ["SimplexFit", "early_stopped_simplex", "nearest_on_simplex", "simplex_least_squares"]
 
 TOLERANCE = 1e-14
 """Stopping rule of the exact search: duality gap relative to the largest diagonal element of the Gram matrix."""
+
+FEW = 64
+"""Positive weights up to which the active set is always the quicker search."""
+
+STRONG = 0.01
+"""Ridge, as a share of the mean squared length of a column, from which the weights are spread over many columns."""
 
 CERTIFIED = 1e-10
 """A fit counts as converged if its relative duality gap is at most this."""
@@ -103,12 +109,94 @@ def simplex_least_squares(
     from groupeffect.numerics._simplex_kernels import active_set
 
     gram, linear, mask = _prepared(gram, linear, ridge, allowed)
-    first = np.empty(0) if start is None else np.ascontiguousarray(start, dtype=float)
+    first = np.empty(0) if start is None else _own(start)
     scale = float(gram.diagonal()[mask].max()) + ridge
     weights, objective, gap, steps = active_set(
-        gram, linear, float(ridge), mask, first, TOLERANCE * scale, 50 + 20 * len(linear)
+        gram, linear, float(ridge), mask, first, TOLERANCE * scale, 50 + 20 * len(linear), len(linear)
     )
     return _certified(weights, objective, gap, scale, steps)
+
+
+def nearest_on_simplex(columns: FloatArray, *, ridge: float) -> SimplexFit:
+    r"""Weights whose combination of columns is nearest to zero, fast for few and for many positive weights.
+
+    Solves :math:`\min_w \tfrac12\lVert Aw \rVert^2 + \tfrac{\rho}{2} w'w` over weights that are not negative and sum to
+    one. To come near to a target instead of zero, subtract it from every column.
+
+    Parameters
+    ----------
+    columns : ndarray of shape (m, n)
+        The matrix A.
+    ridge : float
+        Penalty :math:`\rho \ge 0` on the squared weights, in units of ``columns**2``.
+
+    Returns
+    -------
+    SimplexFit
+        As from :func:`simplex_least_squares`, with the same certificate.
+
+    Notes
+    -----
+    The rule, fixed by the shape and the ridge: the active set of :func:`simplex_least_squares` costs the cube of the
+    number k of positive weights, which is at most m + 1 unless the ridge spreads them. With more than 64 columns and
+    more than four for each row it is therefore stopped once k exceeds both 64 and m + 1, and a semismooth Newton search
+    in the m residuals takes over (it goes first, and no Gram matrix is formed, where the ridge is at least a hundredth
+    of the mean squared length of a column): each step costs :math:`nm^2` whatever k is. A small ridge is approached
+    from larger ones. Weights without a certificate are handed back to the active set.
+
+    References
+    ----------
+    Qi, L. and Sun, J. (1993). A nonsmooth version of Newton's method. Mathematical Programming 58, 353-367.
+    """
+    columns = _own(columns)
+    m, n = columns.shape
+    lengths = (columns**2).sum(axis=0)
+    size = float(lengths.mean())
+    many = n > max(FEW, 4 * m) and ridge > 0 and size > 0
+    if many and ridge >= STRONG * size:
+        spread = _spread_weights(columns, ridge, size, float(lengths.max()))
+        if spread.converged:
+            return spread
+    return _active_then_spread(columns, ridge, size, max(FEW, m + 1) if many else n)
+
+
+def _active_then_spread(columns: FloatArray, ridge: float, size: float, max_support: int) -> SimplexFit:
+    """Active set while few weights are positive, then Newton, then the active set to the end."""
+    from groupeffect.numerics._simplex_kernels import active_set
+
+    n = columns.shape[1]
+    gram, zero, mask = columns.T @ columns, np.zeros(n), np.ones(n, dtype=bool)
+    scale = float(gram.diagonal().max()) + ridge
+    limit = 50 + 20 * n
+    found = active_set(gram, zero, float(ridge), mask, np.empty(0), TOLERANCE * scale, limit, max_support)
+    fit = _certified(*found[:3], scale, found[3])
+    if int((fit.weights > 0).sum()) <= max_support:
+        return fit
+    spread = _spread_weights(columns, ridge, size, scale - ridge)
+    if spread.converged:
+        return spread
+    found = active_set(gram, zero, float(ridge), mask, fit.weights, TOLERANCE * scale, limit, n)
+    return _certified(*found[:3], scale, found[3])
+
+
+def _spread_weights(columns: FloatArray, ridge: float, size: float, longest: float) -> SimplexFit:
+    """Newton search in the residuals, from a ridge of the size of the columns down to the one asked for."""
+    from groupeffect.numerics._simplex_kernels import dual_newton
+
+    dual, steps = columns.mean(axis=1), 0
+    stage = max(ridge, STRONG * size)
+    while True:
+        weights, dual, used, _ = dual_newton(columns, stage, dual, 50)
+        steps += used
+        if stage <= ridge:
+            break
+        stage = max(ridge, stage / 10)
+    weights = weights / weights.sum()
+    image = columns @ weights
+    gradient = columns.T @ image + ridge * weights
+    level = float(weights @ gradient)
+    objective = 0.5 * level
+    return _certified(weights, objective, level - float(gradient.min()), longest + ridge, steps)
 
 
 def early_stopped_simplex(
@@ -148,19 +236,23 @@ def early_stopped_simplex(
     from groupeffect.numerics._simplex_kernels import frank_wolfe
 
     gram, linear, _ = _prepared(gram, linear, ridge, None)
-    first = np.ascontiguousarray(start, dtype=float)
+    first = _own(start)
     weights, objective, gap, steps = frank_wolfe(gram, linear, float(ridge), first, float(min_decrease), int(max_steps))
     return _certified(weights, objective, gap, float(gram.diagonal().max()) + ridge, steps)
+
+
+def _own(values: FloatArray) -> FloatArray:
+    """Contiguous writable floats: the compiler makes a second version of each loop for read-only arrays."""
+    return np.require(values, np.float64, ["C", "W"])
 
 
 def _prepared(
     gram: FloatArray, linear: FloatArray, ridge: float, allowed: BoolArray | None
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Contiguous float arrays of matching shapes."""
-    gram = np.ascontiguousarray(gram, dtype=float)
-    linear = np.ascontiguousarray(linear, dtype=float)
+    gram, linear = _own(gram), _own(linear)
     n = len(linear)
-    mask = np.ones(n, dtype=bool) if allowed is None else np.ascontiguousarray(allowed, dtype=bool)
+    mask = np.ones(n, dtype=bool) if allowed is None else np.require(allowed, bool, ["C", "W"])
     if gram.shape != (n, n) or mask.shape != (n,):
         raise ValueError(f"gram {gram.shape}, linear {linear.shape} and allowed {mask.shape} do not fit together")
     if not mask.any():

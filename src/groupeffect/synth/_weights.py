@@ -24,7 +24,7 @@ import numpy as np
 
 from groupeffect._types import FloatArray
 from groupeffect.errors import ConvergenceError, SpecError
-from groupeffect.numerics.simplex import SimplexFit, early_stopped_simplex, simplex_least_squares
+from groupeffect.numerics.simplex import SimplexFit, early_stopped_simplex, nearest_on_simplex
 
 __all__ = [
     "TIE_BREAK",
@@ -217,19 +217,17 @@ def balancing_weights(
     -----
     Minimises :math:`\zeta^2 \lVert w \rVert^2 + \lVert b - Aw - w_0 \rVert^2 / m` over :math:`w_0` (zero without
     intercept) and the simplex: equations 2.1 and 2.3 of Arkhangelsky et al. (2021). The exact solver replaces
-    :math:`m\zeta^2` by `TIE_BREAK` times the mean diagonal of the Gram matrix where that is larger.
+    :math:`m\zeta^2` by `TIE_BREAK` times the mean squared length of a column of differences where that is larger.
     """
     distance = columns - target[:, None]
     if intercept:
         distance = distance - distance.mean(axis=0)
-    gram = distance.T @ distance
     rows, k = columns.shape
     ridge = rows * zeta**2
-    zero = np.zeros(k)
     if solver == "exact":
-        size = float(np.trace(gram)) / k
+        size = float((distance**2).sum()) / k
         ridge = max(ridge, TIE_BREAK * size) if size > 0 else max(ridge, 1.0)
-        found = simplex_least_squares(gram, zero, ridge=ridge)
+        found = nearest_on_simplex(distance, ridge=ridge)
         if not found.converged:
             raise ConvergenceError(
                 f"The weights of {k} columns did not reach a certified optimum (relative duality gap "
@@ -237,7 +235,7 @@ def balancing_weights(
                 hint="Look for outcomes that differ by many orders of magnitude, or raise the penalty.",
             )
     else:
-        found = _frank_wolfe(gram, ridge, rows * (solver.min_decrease * noise) ** 2 / 2, solver)
+        found = _frank_wolfe(distance.T @ distance, ridge, rows * (solver.min_decrease * noise) ** 2 / 2, solver)
     residual = distance @ found.weights
     gap = target - columns @ found.weights
     return WeightFit(

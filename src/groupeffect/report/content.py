@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Certainty",
     "CertaintyStep",
+    "Contrast",
     "Estimate",
     "Horizon",
     "Language",
     "Luck",
     "NonInferiority",
     "PaperContent",
+    "PublicAnalysis",
     "PublicStudy",
     "RoleResults",
     "StudyInfo",
@@ -266,6 +268,23 @@ class Horizon:
 
 
 @dataclass(frozen=True, slots=True)
+class Contrast:
+    """Difference between two subgroups or models.
+
+    Parameters
+    ----------
+    difference : Estimate
+        First less second.
+    first, second : Text
+        Their names, as they stand in a sentence.
+    """
+
+    difference: Estimate
+    first: Text
+    second: Text
+
+
+@dataclass(frozen=True, slots=True)
 class Luck:
     """How much of a raw rise chance alone would give schools that started so low.
 
@@ -357,12 +376,17 @@ class StudyResults:
         "last_base", "pre_designation".
     estimators, subgroups, outcomes : tuple of Estimate
         Further estimates with labels: other estimators, subgroups and models, other outcomes. All are shown.
-    contrasts : tuple of Estimate
+    contrasts : tuple of Contrast
         Differences between two subgroups or models.
     synthetic_path, effect_distribution, missingness : Table
         What the figures of the same names draw; empty if there is none.
-    baseline, attrition, history, refuters : Table
-        Annex: baseline differences, missing scores, what was dropped and why, refutation checks.
+    baseline, attrition : Table
+        Annex: rows of ``diagnostics.baseline_balance`` and ``diagnostics.attrition``, their fields as columns, with a
+        first column role.
+    history : Table
+        Columns step, reason, rows, units: what was left out.
+    refuters : Table
+        Columns refuter, new_estimate, p_value, verdict: attempts to refute the main estimate.
     refusals : tuple of Text
         What was asked for and refused, with the reason.
     truth : Table
@@ -382,7 +406,7 @@ class StudyResults:
     estimators: tuple[Estimate, ...] = ()
     subgroups: tuple[Estimate, ...] = ()
     outcomes: tuple[Estimate, ...] = ()
-    contrasts: tuple[Estimate, ...] = ()
+    contrasts: tuple[Contrast, ...] = ()
     synthetic_path: Table = field(default_factory=Table)
     effect_distribution: Table = field(default_factory=Table)
     missingness: Table = field(default_factory=Table)
@@ -407,7 +431,8 @@ class StudyResults:
         """Every estimate of the study."""
         roles = [role.overall for role in (self.member, self.core) if role is not None]
         net = [] if self.net is None else [self.net]
-        return (*roles, *net, *self.estimators, *self.subgroups, *self.outcomes, *self.contrasts)
+        differences = [contrast.difference for contrast in self.contrasts]
+        return (*roles, *net, *self.estimators, *self.subgroups, *self.outcomes, *differences)
 
     def true_value(self, key: str) -> float | None:
         """Look up the true value of an estimate on synthetic data; None if it is not known."""
@@ -430,36 +455,58 @@ class StudyResults:
 
 
 @dataclass(frozen=True, slots=True)
-class PublicStudy:
-    """The second study of the paper: charter entry and finance reform in Michigan districts.
+class PublicAnalysis:
+    """One analysis of a public table.
 
     Parameters
     ----------
-    entry : Estimate
-        Average effect of charter entry (staggered difference-in-differences).
+    name : str
+        Short name, for files and references.
+    title : Text
+        What was studied.
+    overall : Estimate
+        Average effect.
     path : Table
         Event-time rows with the columns of ``Result.tidy()``.
-    estimators : tuple of Estimate
-        The same effect by other estimators.
-    dose : tuple of Estimate
-        Effect per unit of the finance reform's dose, with labels.
+    others : tuple of Estimate
+        The same effect by other estimators, with labels.
+    caveat : str
+        What limits it most.
+    """
+
+    name: str
+    title: Text
+    overall: Estimate
+    path: Table
+    others: tuple[Estimate, ...] = ()
+    caveat: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PublicStudy:
+    """The second study of the paper, on a public table.
+
+    Parameters
+    ----------
+    source : str
+        Where the table comes from.
+    outcome, outcome_unit : str
+        Outcome in words and its unit.
     n_units, first_time, last_time : int
-        Districts and years.
-    support, history : Table
-        As in :class:`StudyResults`.
+        Units and years.
+    analyses : tuple of PublicAnalysis
+        The analyses, in the order of the text.
     refusals : tuple of Text
         What was refused and why.
     """
 
-    entry: Estimate
-    path: Table
-    estimators: tuple[Estimate, ...]
-    dose: tuple[Estimate, ...]
+    source: str
+    outcome: str
+    outcome_unit: str
     n_units: int
     first_time: int
     last_time: int
-    support: Table = field(default_factory=Table)
-    history: Table = field(default_factory=Table)
+    analyses: tuple[PublicAnalysis, ...]
     refusals: tuple[Text, ...] = ()
 
 

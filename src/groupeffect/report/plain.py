@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
@@ -23,6 +23,7 @@ __all__ = ["Language", "Scalar", "Table", "Text", "from_json", "to_json"]
 Language: TypeAlias = Literal["en", "zh"]
 Scalar: TypeAlias = str | int | float | bool | None
 _T = TypeVar("_T")
+_INFINITE: dict[str, float] = {"inf": math.inf, "-inf": -math.inf}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Table:
     columns : tuple of str
         Column names.
     rows : tuple of tuple
-        Cells; nan is stored as None.
+        Cells; nan is stored as None, infinities as "inf" and "-inf".
     """
 
     columns: tuple[str, ...] = ()
@@ -95,10 +96,10 @@ def _scalar(cell: object) -> Scalar:
     return None if cell != cell else str(cell)
 
 
-def _column(values: Iterable[Scalar]) -> object:
-    cells = list(values)
+def _column(values: Sequence[Scalar]) -> object:
+    cells = [_INFINITE.get(cell, cell) if isinstance(cell, str) else cell for cell in values]
     if any(isinstance(cell, (str, bool)) for cell in cells):
-        return cells
+        return list(values)
     return np.array([np.nan if cell is None else cell for cell in cells], dtype=float)
 
 

@@ -1,0 +1,217 @@
+"""A small hand-made study, frozen, for everything the report writes."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from groupeffect.report.content import (
+    Certainty,
+    CertaintyStep,
+    Contrast,
+    Estimate,
+    Horizon,
+    Luck,
+    NonInferiority,
+    RoleResults,
+    StudyInfo,
+    StudyResults,
+    Table,
+    Text,
+)
+
+TIDY = [
+    "term", "cohort", "time", "event_time", "estimate", "std_error", "statistic", "p_value",
+    "conf_low", "conf_high", "band_low", "band_high", "n_treated", "n_comparison",
+]  # fmt: skip
+
+
+def path_table(times, values, std_error, n_treated, n_comparison, band=False):
+    values, error = np.asarray(values, float), np.asarray(std_error, float)
+    frame = pd.DataFrame({"event_time": np.asarray(times, float), "estimate": values, "std_error": error})
+    frame["term"], frame["cohort"], frame["time"] = "att", np.nan, np.nan
+    frame["statistic"], frame["p_value"] = values / error, 0.5
+    frame["conf_low"], frame["conf_high"] = values - 1.96 * error, values + 1.96 * error
+    frame["band_low"] = values - 2.6 * error if band else np.nan
+    frame["band_high"] = values + 2.6 * error if band else np.nan
+    frame["n_treated"], frame["n_comparison"] = n_treated, n_comparison
+    return Table.of(frame[TIDY])
+
+
+def support_table():
+    rows, counts = [], {2022: 331, 2023: 214, 2024: 98}
+    left = {2022: 331, 2023: 214, 2024: 98, 2025: 0}
+    for cohort, size in {2022: 128, 2023: 117, 2024: 116, 2025: 98}.items():
+        for year in range(2016, 2026):
+            n = left.get(year, counts[2022]) if year >= cohort else 0
+            status = "before" if year < cohort else "identified" if n else "no_comparison"
+            rows.append((cohort, year, size, n, status))
+    return Table.of(pd.DataFrame(rows, columns=["cohort", "time", "n_treated", "n_comparison", "status"]))
+
+
+def designs_table(truth=True):
+    rows = [
+        ("member", "before_after", 0.121, 0.100, 0.142, 361, 0, 0.071),
+        ("member", "last_base", 0.099, 0.071, 0.127, 361, 331, 0.071),
+        ("member", "pre_designation", 0.083, 0.042, 0.124, 361, 331, 0.071),
+        ("core", "before_after", -0.071, -0.095, -0.047, 160, 0, -0.031),
+        ("core", "last_base", -0.055, -0.087, -0.023, 160, 240, -0.031),
+        ("core", "pre_designation", -0.036, -0.073, 0.001, 160, 240, -0.031),
+    ]
+    names = ["role", "analysis", "estimate", "conf_low", "conf_high", "n_treated", "n_comparison", "true_value"]
+    frame = pd.DataFrame(rows, columns=names)
+    return Table.of(frame if truth else frame[names[:-1]])
+
+
+def missing_table():
+    rng = np.random.default_rng(3)
+    rows = []
+    for cohort, size in {2022: 178, 2023: 174, 2024: 176, 2025: 128, np.inf: 844}.items():
+        for year in range(2016, 2026):
+            n = int(rng.binomial(size, 0.04))
+            rows.append((cohort, year, size, n, n / size))
+    frame = pd.DataFrame(rows, columns=["cohort", "time", "n_units", "n_missing", "share_missing"])
+    return Table.of(frame.astype({"cohort": float}))
+
+
+def synthetic_table():
+    year = np.arange(2016, 2026)
+    twin = -0.32 + 0.01 * np.sin(year) + 0.004 * (year - 2016)
+    gap = np.where(year >= 2022, 0.03 * (year - 2021), 0.004 * np.cos(3 * year))
+    frame = pd.DataFrame({"time": year, "observed": twin + gap, "synthetic": twin, "gap": gap})
+    frame["conf_low"], frame["conf_high"] = gap - 0.03, gap + 0.03
+    frame["treated"] = year >= 2022
+    return Table.of(frame)
+
+
+def distribution_table():
+    values = np.sort(np.random.default_rng(5).normal(0.083, 0.04, 361))
+    frame = pd.DataFrame({"kind": ["unit"] * 361 + ["mean"], "value": np.r_[values, 0.083]})
+    frame["conf_low"], frame["conf_high"] = np.nan, np.nan
+    frame.loc[361, ["conf_low", "conf_high"]] = 0.042, 0.124
+    return Table.of(frame)
+
+
+def make_info(**changes):
+    given = {
+        "name": "synthetic",
+        "title": Text("School groups in the synthetic province", "模拟省的集团化办学"),
+        "place": Text("Synthetic province", "模拟省"),
+        "outcome": Text("mean exam score, all subjects", "各科考试平均成绩"),
+        "data_kind": "synthetic",
+        "first_time": 2016,
+        "last_time": 2025,
+        "first_join": 2022,
+        "last_join": 2025,
+        "baseline": (2016, 2019),
+        "designation": (2020, 2021),
+        "spec_hash": "3f9a1c77d0e2",
+        "data_hash": "b81200ce4471",
+        "version": "0.1.0",
+        "next_update": Text("when the exam scores of 2026 are in", "2026年考试成绩公布后"),
+    }
+    return StudyInfo(**{**given, **changes})
+
+
+def make_certainty(*steps):
+    return Certainty(tuple(CertaintyStep(code, change) for code, change in steps))
+
+
+MODERATE = (("staggered", 3),)
+
+
+def make_member(value=0.083, low=0.042, high=0.124, steps=MODERATE):
+    overall = Estimate(
+        "member.overall", value, low, high, std_error=0.021, n_treated=361, n_comparison=331, n_clusters=189,
+        n_pupils=24120, source="results/member_overall.json#0",
+    )  # fmt: skip
+    path = path_table(
+        np.arange(-6, 3), [0.004, -0.011, 0.006, 0.002, 0.013, 0.017, 0.048, 0.085, 0.117],
+        [0.02, 0.018, 0.017, 0.018, 0.021, 0.022, 0.022, 0.027, 0.036], 361, 98, band=True,
+    )  # fmt: skip
+    return RoleResults(
+        "member", overall, path, make_certainty(*steps), "weak", 361, 331, 160, 18, n_pupils=24120, n_clusters=189
+    )
+
+
+def make_core(value=-0.036, low=-0.073, high=0.001, steps=MODERATE):
+    overall = Estimate(
+        "core.overall", value, low, high, std_error=0.019, n_treated=160, n_comparison=240,
+        source="results/core_overall.json#0",
+    )  # fmt: skip
+    path = path_table(
+        np.arange(-6, 3), [-0.006, 0.009, 0.003, -0.004, -0.002, -0.008, -0.018, -0.041, -0.052],
+        [0.015, 0.015, 0.014, 0.015, 0.017, 0.017, 0.017, 0.02, 0.027], 160, 41,
+    )  # fmt: skip
+    return RoleResults("core", overall, path, make_certainty(*steps), "strong", 160, 240, 160, 18, n_clusters=160)
+
+
+def labelled(key, en, zh, value, half, n, pupils=None):
+    return Estimate(
+        key, value, value - half, value + half, n_treated=n, n_comparison=331, n_pupils=pupils, label=Text(en, zh)
+    )
+
+
+def make_study(**changes):
+    given = {
+        "info": make_info(),
+        "member": make_member(),
+        "core": make_core(),
+        "net": Estimate("net.overall", 0.041, 0.006, 0.076, n_treated=521, source="results/net.json#0"),
+        "net_certainty": make_certainty(*MODERATE),
+        "non_inferiority": NonInferiority("not_met", 0.05, -0.067, source="results/core_ni.json"),
+        "horizon": Horizon(2, 2024, 2025, source="results/support.json"),
+        "support": support_table(),
+        "luck": Luck(0.121, 0.051, source="results/luck.json"),
+        "design_comparison": designs_table(),
+        "estimators": (
+            labelled("est.cs_never", "Callaway-Sant’Anna, never-joined schools", "Callaway-Sant’Anna，始终未加入学校", 0.079, 0.028, 361),
+            labelled("est.twfe", "Two-way fixed effects (warning example)", "双向固定效应（警示例）", 0.058, 0.024, 361),
+            labelled("est.sdid", "Synthetic DiD, first wave", "合成双重差分，首批", 0.088, 0.041, 128),
+        ),
+        "subgroups": (
+            labelled("sub.intensive", "Intensive model", "紧密型", 0.112, 0.055, 92, 6100),
+            labelled("sub.composite", "Composite model", "混合型", 0.096, 0.06, 105, 7020),
+            labelled("sub.loose", "Loose model", "松散型", 0.032, 0.05, 164, 11000),
+            labelled("sub.tiny", "Island schools", "海岛学校", 0.2, 0.3, 2, 7),
+        ),
+        "contrasts": (
+            Contrast(labelled("con.model", "a", "b", 0.08, 0.07, 256), Text("Groups of the intensive model", "紧密型集团"), Text("groups of the loose model", "松散型集团")),
+        ),
+        "outcomes": (labelled("out.math", "Mathematics", "数学", 0.099, 0.046, 361), labelled("out.chinese", "Chinese", "语文", 0.066, 0.04, 361)),
+        "synthetic_path": synthetic_table(),
+        "effect_distribution": distribution_table(),
+        "missingness": missing_table(),
+        "baseline": Table.of(pd.DataFrame({
+            "role": ["member"] * 3, "name": ["score", "enrol", "disadv_share"], "treated_mean": [-0.41, 382.0, 0.33],
+            "comparison_mean": [-0.38, 369.0, 0.31], "sd": [1.0, 210.0, 0.11], "g": [-0.03, 0.06, 0.18],
+            "category": ["satisfied", "satisfied_with_adjustment", "satisfied_with_adjustment"]})),
+        "attrition": Table.of(pd.DataFrame({
+            "role": ["member"], "overall": [0.041], "treated": [0.042], "comparison": [0.039], "differential": [0.003],
+            "allowed": [0.06], "low": [True]})),
+        "history": Table.of(pd.DataFrame({
+            "step": ["read_panel", "roles"], "reason": ["score not observed", "built for a group: no year before joining"],
+            "rows": [612, 940], "units": [0, 94]})),
+        "refuters": Table.of(pd.DataFrame({"refuter": ["placebo joining years"], "new_estimate": [0.003], "p_value": [0.62]})),
+        "refusals": (Text("Member effect three years after joining: no comparable school left.", "成员校加入三年后的影响：已无可比学校。"),),
+        "truth": Table(("key", "value"), (("member.overall", 0.071), ("core.overall", -0.031), ("net.overall", 0.037))),
+    }  # fmt: skip
+    return StudyResults(**{**given, **changes})
+
+
+@pytest.fixture
+def study():
+    return make_study()
+
+
+@pytest.fixture
+def make():
+    """Makers of parts with other numbers."""
+
+    class Makers:
+        info = staticmethod(make_info)
+        member = staticmethod(make_member)
+        core = staticmethod(make_core)
+        study = staticmethod(make_study)
+        certainty = staticmethod(make_certainty)
+
+    return Makers

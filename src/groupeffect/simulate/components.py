@@ -69,14 +69,14 @@ def streams(seed: int) -> Streams:
     return {name: np.random.default_rng(child) for name, child in zip(COMPONENTS, children, strict=True)}
 
 
-def quotas(total: int, weights: Sequence[float]) -> IntArray:
+def quotas(total: int, weights: Sequence[float] | FloatArray) -> IntArray:
     """Whole numbers that add up to `total` in proportion to `weights` (largest remainder)."""
     share = np.asarray(weights, dtype=float)
     exact = total * share / share.sum()
     counts = np.floor(exact).astype(np.int64)
     order = np.argsort(-(exact - counts), kind="stable")
     counts[order[: total - counts.sum()]] += 1
-    return counts
+    return np.asarray(counts)
 
 
 def ar1(rng: np.random.Generator, n: int, n_times: int, sd: float, rho: float) -> FloatArray:
@@ -128,7 +128,9 @@ def match_by_label(
     return match
 
 
-def gamma_shares(rng: np.random.Generator, shape: float, label: IntArray, size: FloatArray, n_labels: int) -> FloatArray:
+def gamma_shares(
+    rng: np.random.Generator, shape: float, label: IntArray, size: FloatArray, n_labels: int
+) -> FloatArray:
     """Shares that add up to one within each label: Gamma(`shape`) draws times `size`, normalised."""
     draw = rng.gamma(shape, size=len(label)) * size
     total = np.bincount(label, weights=draw, minlength=n_labels)

@@ -63,13 +63,11 @@ class BaseOutcome:
         return np.asarray((level - level.mean()) / level.std())
 
     def school_noise(self, population: Population) -> FloatArray:
-        """Sampling noise of the school-year mean over subjects and grades, shape (n, T)."""
+        """Return the sampling noise of the school-year mean over subjects and grades, shape (n, T)."""
         return np.asarray(section_means(population, self.noise.mean(axis=2)))
 
 
-def draw_base_outcome(
-    parameters: Parameters, population: Population, years: IntArray, rngs: Streams
-) -> BaseOutcome:
+def draw_base_outcome(parameters: Parameters, population: Population, years: IntArray, rngs: Streams) -> BaseOutcome:
     """Draw the outcome without the reform."""
     n, number = population.n, len(years)
     alpha = _school_effects(parameters, population, rngs["ability"])
@@ -108,7 +106,9 @@ def _intake(
     """Intake attainment, disadvantaged share, and what their changes do to the school mean."""
     level = alpha.mean(axis=1)
     start = 0.6 * level + 0.15 * rng.standard_normal(population.n)
-    share = np.asarray((0.15, 0.25, 0.35))[population.location] - 0.10 * level + 0.05 * rng.standard_normal(population.n)
+    share = (
+        np.asarray((0.15, 0.25, 0.35))[population.location] - 0.10 * level + 0.05 * rng.standard_normal(population.n)
+    )
     share = np.clip(share, 0.06, 0.90)
     prior_shock = 0.05 * rng.standard_normal((population.n, number))
     share_shock = np.clip(0.01 * rng.standard_normal((population.n, number)), -0.03, 0.03)
@@ -116,9 +116,7 @@ def _intake(
     return start[:, None] + prior_shock, share[:, None] + share_shock, effect
 
 
-def _tested(
-    parameters: Parameters, population: Population, years: IntArray, rng: np.random.Generator
-) -> IntArray:
+def _tested(parameters: Parameters, population: Population, years: IntArray, rng: np.random.Generator) -> IntArray:
     rural = population.location[population.section_school] == 2
     drift = np.where(rural[:, None], (1 + parameters.rural_drift) ** (years - years[0]), 1.0)
     wobble = np.exp(0.05 * rng.standard_normal((len(population.size), len(years))))

@@ -20,6 +20,12 @@ MECHANISMS: Final = ("org", "comm", "inc", "share", "exit")
 GRADES_PER_SECTION: Final = (6, 3)
 """Grades in a primary and in a junior section; one grade of each section sits the exam."""
 
+_SHARES: Final = (
+    *("new_share", "weak_share", "core_share", "icc", "icc_county", "subject_correlation", "pupil_correlation"),
+    *("compensated_share", "anticipation_share", "exit_share", "core_backbone_share", "mnar_rate", "fault_missing"),
+    *("fault_merge", "fault_rename", "fault_duplicate", "fault_wrong_group"),
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameters:
@@ -217,6 +223,8 @@ class Parameters:
             found.append(f"exam_authority is {self.exam_authority!r}, not province or county")
         if self.n_counties < 1:
             found.append(f"n_counties is {self.n_counties}")
+        if abs(sum(self.subject_multiplier) / 3 - 1) > 1e-9:
+            found.append("subject_multiplier does not average one, so effects would not be means over subjects")
         if self.school_variance <= 0:
             found.append("icc is not above icc_county plus the variance of location_effect")
         if found:
@@ -226,14 +234,14 @@ class Parameters:
             )
 
     def _wrong_shares(self) -> list[str]:
-        names = ("new_share", "weak_share", "core_share", "icc", "icc_county", "compensated_share", "anticipation_share")
-        names += ("exit_share", "mnar_rate", "fault_missing", "fault_merge", "fault_rename", "fault_duplicate")
-        names += ("fault_wrong_group", "subject_correlation", "pupil_correlation", "core_backbone_share")
-        wrong = [f"{name} is {getattr(self, name)}, not in 0-1" for name in names if not 0 <= getattr(self, name) <= 1]
-        for name in ("stage_shares", "location_shares", "model_shares"):
-            if min(getattr(self, name)) < 0 or abs(sum(getattr(self, name)) - 1) > 1e-9:
-                wrong.append(f"{name} do not add up to one")
-        return wrong
+        wrong = [
+            f"{name} is {getattr(self, name)}, not in 0-1" for name in _SHARES if not 0 <= getattr(self, name) <= 1
+        ]
+        return wrong + [
+            f"{name} do not add up to one"
+            for name in ("stage_shares", "location_shares", "model_shares")
+            if min(getattr(self, name)) < 0 or abs(sum(getattr(self, name)) - 1) > 1e-9
+        ]
 
     def _wrong_lengths(self) -> list[str]:
         lengths = {

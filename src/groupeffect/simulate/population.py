@@ -10,10 +10,10 @@ from groupeffect._types import AnyArray, BoolArray, FloatArray, IntArray
 from groupeffect.simulate.components import Streams, quotas
 from groupeffect.simulate.parameters import GRADES_PER_SECTION, Parameters
 
-__all__ = ["Population", "draw_population", "plane_km", "section_means"]
+__all__ = ["Population", "draw_population", "plane_km", "section_means", "section_sums"]
 
 _LON, _LAT = (108.75, 110.95), (18.35, 19.95)
-_SPREAD_DEGREES = (0.04, 0.12, 0.25)
+_SPREAD_DEGREES = (0.04, 0.10, 0.17)
 _KM_PER_DEGREE = 110.57
 _COS_LATITUDE = float(np.cos(np.deg2rad(19.2)))
 
@@ -97,9 +97,7 @@ def draw_population(parameters: Parameters, n_schools: int, rngs: Streams) -> Po
         "sizes"
     ].standard_normal(len(section_school))
     size = np.clip(np.exp(log_size), *parameters.size_bounds)
-    return Population(
-        county, location, stage, prefecture, is_new, lon, lat, size, section_school, section_junior
-    )
+    return Population(county, location, stage, prefecture, is_new, lon, lat, size, section_school, section_junior)
 
 
 def _counties(
@@ -124,11 +122,13 @@ def _assign(rng: np.random.Generator, n: int, shares: tuple[float, ...]) -> IntA
     return np.searchsorted(np.cumsum(shares)[:-1], rng.random(n), side="right")
 
 
+def section_sums(population: Population, values: AnyArray) -> AnyArray:
+    """Sum over the sections of each school, along the first axis."""
+    starts = np.flatnonzero(np.r_[True, population.section_school[1:] != population.section_school[:-1]])
+    return np.asarray(np.add.reduceat(values, starts, axis=0))
+
+
 def section_means(population: Population, values: AnyArray) -> AnyArray:
     """Plain mean over the sections of each school, along the first axis."""
-    starts = np.flatnonzero(np.r_[True, population.section_school[1:] != population.section_school[:-1]])
-    if len(starts) == len(population.section_school):
-        return values
-    count = np.diff(np.r_[starts, len(population.section_school)])
-    total = np.add.reduceat(values, starts, axis=0)
-    return np.asarray(total / count.reshape(-1, *([1] * (values.ndim - 1))))
+    count = np.bincount(population.section_school).reshape(-1, *([1] * (values.ndim - 1)))
+    return np.asarray(section_sums(population, values) / count)

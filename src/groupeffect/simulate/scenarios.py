@@ -114,7 +114,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType({scenario.name: scen
 
 
 def scenario_parameters(scenario: str = "clean", base: Parameters | None = None) -> Parameters:
-    """Parameters of a scenario.
+    """Return the parameters of a scenario.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def scenario_parameters(scenario: str = "clean", base: Parameters | None = None)
 
     Returns
     -------
-    Parameters
+    parameters : Parameters
 
     Raises
     ------

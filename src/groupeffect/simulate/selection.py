@@ -15,6 +15,8 @@ from groupeffect.simulate.population import Population, plane_km
 __all__ = ["CORE", "MEMBER", "NONE", "Assignment", "Groups", "assign_schools", "travel_minutes"]
 
 NONE, MEMBER, CORE = 0, 1, 2
+_MINUTES_PER_KM = (1.5, 1.2, 1.2)
+_LARGE_CORES = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +100,20 @@ def assign_schools(
     core, wave = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     established = ~population.is_new
     if parameters.pilot_groups:
-        score = _score(parameters, population, base, years, (parameters.pilot_year - 2, parameters.pilot_year - 1), rngs)
+        score = _score(
+            parameters, population, base, years, (parameters.pilot_year - 2, parameters.pilot_year - 1), rngs
+        )
         largest = int(np.bincount(population.county).argmax())
         here = established & (population.county == largest)
         founded = np.full(max(1, round(parameters.pilot_groups * scale)), parameters.pilot_year)
         pilot = _Round(
-            parameters, population, base.preference, score, here, here & _bottom(parameters, population, score, here), founded
+            parameters,
+            population,
+            base.preference,
+            score,
+            here,
+            here & _bottom(parameters, population, score, here),
+            founded,
         )
         core, wave, group = _found(pilot, rngs["pilot"], rngs["pilot"], is_pilot=True)
 
@@ -128,7 +138,7 @@ def _score(
     window: tuple[int, ...],
     rngs: Streams,
 ) -> FloatArray:
-    """What the selection looks at, shape (n,)."""
+    """Return what the selection looks at, shape (n,)."""
     if parameters.selection == "latent":
         return np.asarray(base.alpha.mean(axis=1))
     if parameters.selection == "random":
@@ -180,19 +190,21 @@ def _found(
 
 
 def _pick_cores(work: _Round, rng: np.random.Generator) -> IntArray:
-    """Core schools from the top of their stage, more where weak schools are many."""
+    """Core schools: large ones from the top of their stage or county, more where weak schools are many."""
     parameters, population = work.parameters, work.population
     usable = work.open & ~work.weak & ~population.is_new
     largest = np.zeros(population.n)
     np.maximum.at(largest, population.section_school, population.size)
     top = np.zeros(population.n, dtype=bool)
     among = work.open & ~population.is_new
-    top[among] = rank_share(population.stage[among], work.score[among]) >= 1 - parameters.core_share
+    in_stage = rank_share(population.stage[among], work.score[among])
+    in_county = rank_share(population.county[among], work.score[among])
+    top[among] = np.maximum(in_stage, in_county) >= 1 - parameters.core_share
     fit = usable & top & (largest > parameters.core_min_tested)
     need = np.bincount(population.county[work.weak], minlength=population.n_counties) + 1.0
     supply = np.bincount(population.county[fit], minlength=population.n_counties) + 1.0
     gumbel = rng.gumbel(size=population.n)
-    key = np.log(need / supply)[population.county] + gumbel
+    key = np.log(need / supply)[population.county] + _LARGE_CORES * np.log(largest) + gumbel
     key = np.where(fit, key, -1e6 + 1e3 * (largest > parameters.core_min_tested) + work.score)
     number = min(len(work.waves), int(usable.sum()))
     pool = np.flatnonzero(usable)
@@ -264,11 +276,13 @@ def _finish(
     years: IntArray,
     rngs: Streams,
 ) -> Assignment:
-    """Groups founded within the panel, models, mechanisms, exits."""
+    """Add models, mechanisms and exits; forget groups founded after the panel."""
     keep = wave <= years[-1]
     renumber = np.where(keep, np.cumsum(keep) - 1, -1)
     group = np.where(group >= 0, renumber[group], -1)
-    models = rngs["models"].permutation(np.repeat(np.arange(len(MODELS)), quotas(population.n_counties, parameters.model_shares)))
+    models = rngs["models"].permutation(
+        np.repeat(np.arange(len(MODELS)), quotas(population.n_counties, parameters.model_shares))
+    )
     mechanism = _mechanisms(rngs["mechanisms"], len(core))
     county = population.county[core]
     groups = Groups(core[keep], county[keep], wave[keep], models[county][keep], mechanism[keep])
@@ -300,6 +314,6 @@ def travel_minutes(population: Population, assignment: Assignment) -> FloatArray
     spot = plane_km(population.lon, population.lat)
     core = assignment.groups.core[assignment.group[inside]]
     distance = np.linalg.norm(spot[inside] - spot[core], axis=1)
-    pace = np.asarray((60 / 30, 60 / 40, 60 / 40))[population.location[inside]]
+    pace = np.asarray(_MINUTES_PER_KM)[population.location[inside]]
     minutes[inside] = np.where(assignment.role[inside] == CORE, 0.0, np.round(5 + 1.3 * distance * pace, 1))
     return minutes

@@ -23,6 +23,7 @@ __all__ = ["Staff", "Transfers", "draw_staff", "transfers"]
 _PUPILS_PER_TEACHER = (17.0, 15.0, 11.0)
 _MAX_DOSE = 0.5
 _UNIT = 0.01
+_SIZE_POWER = 0.25
 _EXTRA_TEACHERS = 0.6
 _MANAGERS = (1.0, 0.5, 0.0)
 
@@ -71,7 +72,9 @@ def draw_staff(
     rng = rngs["staff"]
     pupils = np.bincount(population.section_school, weights=population.size * population.section_grades)
     ratio = np.asarray(_PUPILS_PER_TEACHER)[population.location]
-    teachers = np.maximum(np.rint(pupils / ratio * np.exp(0.08 * rng.standard_normal(population.n))), 4).astype(np.int64)
+    teachers = np.maximum(np.rint(pupils / ratio * np.exp(0.08 * rng.standard_normal(population.n))), 4).astype(
+        np.int64
+    )
     share = parameters.backbone_share + 0.04 * standing + 0.03 * rng.standard_normal(population.n)
     is_core = assignment.role == CORE
     share = np.where(is_core, parameters.core_backbone_share + 0.05 * rng.standard_normal(population.n), share)
@@ -88,8 +91,8 @@ def draw_staff(
     if len(member):
         group = assignment.group[member]
         sent = (export * backbone)[groups.core[group]]
-        # the square root gives small schools a larger dose: a single teacher is a large part of their staff
-        size = np.sqrt(teachers[member])
+        # less than proportional to size: one teacher is a large part of the staff of a small school
+        size = teachers[member] ** _SIZE_POWER
         part = sent * gamma_shares(rngs["dose"], parameters.dose_shape, group, size, groups.n)
         part = np.minimum(part, _MAX_DOSE * teachers[member])
         received[member] = np.floor(part / _UNIT + 1e-9) * _UNIT
@@ -113,7 +116,11 @@ def transfers(assignment: Assignment, staff: Staff, inside: BoolArray) -> Transf
     managers = np.rint(np.asarray(_MANAGERS)[model] / _UNIT)[:, None] * member
     sent = [_collect(assignment, amount) for amount in (backbone, teachers, managers)]
     return Transfers(
-        *(np.round(_UNIT * amount, 2) for pair in zip(sent, (backbone, teachers, managers), strict=True) for amount in pair)
+        *(
+            np.round(_UNIT * amount, 2)
+            for pair in zip(sent, (backbone, teachers, managers), strict=True)
+            for amount in pair
+        )
     )
 
 

@@ -90,7 +90,7 @@ def dose_factor(parameters: Parameters, dose: FloatArray) -> FloatArray:
 def core_factor(parameters: Parameters, export: FloatArray, compensated: BoolArray) -> FloatArray:
     """Full core effect at an export share, before the ramp over the first two years."""
     loss = parameters.core_slope * np.maximum(0.0, export - parameters.core_threshold)
-    return np.asarray(-loss * (1 - parameters.core_compensation * compensated))
+    return np.asarray(0.0 - loss * (1 - parameters.core_compensation * compensated))
 
 
 def mechanism_factor(parameters: Parameters, mechanism: FloatArray) -> FloatArray:
@@ -135,12 +135,14 @@ def draw_treatment(
     years: IntArray,
     rngs: Streams,
 ) -> Treatment:
-    """True effects of the reform."""
+    """Compute the true effects of the reform."""
     event = np.where(np.isfinite(assignment.cohort)[:, None], years - assignment.cohort[:, None], -np.inf)
     inside = (event >= 0) & (years < assignment.exit[:, None])
     member, core = assignment.role == MEMBER, assignment.role == CORE
     # years inside: after an exit the effect is frozen at its last year inside and then fades
-    frozen = np.minimum(event, (assignment.exit - assignment.cohort - 1)[:, None], where=member[:, None], out=event.copy())
+    stay = np.full(population.n, np.inf)
+    stay[member] = assignment.exit[member] - assignment.cohort[member] - 1
+    frozen = np.minimum(event, stay[:, None])
     kept = _retention(parameters, assignment, years) * member[:, None]
 
     multiplier = _actual_multiplier(parameters, population, assignment, minutes)
@@ -166,7 +168,7 @@ def draw_treatment(
     return Treatment(
         direct=member_effect + core_effect,
         intake=intake,
-        ring=parameters.ring_effect * exposed,
+        ring=np.asarray(parameters.ring_effect * exposed, dtype=float),
         inside=inside,
         exposed=exposed,
         prior_shift=prior_shift,
@@ -198,9 +200,7 @@ def _retention(parameters: Parameters, assignment: Assignment, years: IntArray) 
     return np.where(out, np.asarray(parameters.retention)[step], 1.0)
 
 
-def _anticipation(
-    parameters: Parameters, event: FloatArray, member: BoolArray, rng: np.random.Generator
-) -> FloatArray:
+def _anticipation(parameters: Parameters, event: FloatArray, member: BoolArray, rng: np.random.Generator) -> FloatArray:
     early = member & (rng.random(len(member)) < parameters.anticipation_share)
     effect = np.zeros(event.shape)
     for lead, value in enumerate(parameters.anticipation, start=1):
@@ -226,9 +226,7 @@ def _core_target(parameters: Parameters, effect: FloatArray, post: BoolArray) ->
     return effect * scale, scale
 
 
-def _exposed(
-    parameters: Parameters, population: Population, assignment: Assignment, years: IntArray
-) -> BoolArray:
+def _exposed(parameters: Parameters, population: Population, assignment: Assignment, years: IntArray) -> BoolArray:
     """Schools never in a group with a member of an overlapping stage within the ring, by year."""
     from scipy.spatial import KDTree
 
@@ -242,8 +240,6 @@ def _exposed(
             joined = teaches & (assignment.role == MEMBER) & (assignment.cohort == year)
             if not joined.any() or not len(outside):
                 continue
-            near = np.isfinite(
-                KDTree(spot[joined]).query(spot[outside], distance_upper_bound=parameters.ring_km)[0]
-            )
+            near = np.isfinite(KDTree(spot[joined]).query(spot[outside], distance_upper_bound=parameters.ring_km)[0])
             exposed[outside[near]] |= years >= year
     return exposed

@@ -86,7 +86,7 @@ def test_panel_holds_the_table():
     np.testing.assert_array_equal(panel.exit, np.where(expected == 2018, 2019, np.inf))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(2, 8), st.integers(2, 6), st.booleans(), st.randoms(use_true_random=False), st.data())
 def test_any_row_order_and_holes_give_the_same_panel(n, n_times, text_ids, random, data):
     frame = table(n, n_times, text_ids=text_ids)

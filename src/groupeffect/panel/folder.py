@@ -71,11 +71,10 @@ def read_folder(folder: str | os.PathLike[str], *, encoding: str | None = None) 
         fault = Violation("no_such_folder", f"There is no folder {place.name!r}.", hint="Check the path.")
         return SchoolTables({}, ValidationReport((fault,), (str(place.name),)))
     for name, schema in TABLES.items():
-        path, fault = _find(place, name)
-        if fault is not None:
-            found.append((name, fault))
+        path, several = _find(place, name)
+        found += [(name, violation) for violation in several]
         if path is None:
-            if schema.required and fault is None:
+            if schema.required:
                 found.append((name, _missing_file(place, name)))
             continue
         try:
@@ -116,7 +115,7 @@ def validate_folder(folder: str | os.PathLike[str], *, encoding: str | None = No
     return read_folder(folder, encoding=encoding).report
 
 
-def _find(folder: Path, name: str) -> tuple[Path | None, Violation | None]:
+def _find(folder: Path, name: str) -> tuple[Path | None, list[Violation]]:
     candidates = [
         folder / f"{stem}{ending}"
         for stem in FILE_NAMES[name]
@@ -128,8 +127,8 @@ def _find(folder: Path, name: str) -> tuple[Path | None, Violation | None]:
         fault = Violation(
             "several_files", f"There are several files for {name}: {names}.", len(candidates), hint="Keep one of them."
         )
-        return candidates[0], fault
-    return (candidates[0] if candidates else None), None
+        return candidates[0], [fault]
+    return (candidates[0] if candidates else None), []
 
 
 def _missing_file(folder: Path, name: str) -> Violation:

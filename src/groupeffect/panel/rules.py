@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from groupeffect.panel.layout import Layout
 
-__all__ = ["Rows", "raise_errors", "read_numbers"]
+__all__ = ["Rows", "plain", "raise_errors", "read_numbers"]
 
 EXAMPLES = 3
 """Rows shown per violation."""
@@ -85,12 +85,12 @@ class Rows:
             )
             for name in dict.fromkeys((*self.keys, *names)):
                 if name in self.headers:
-                    where[name] = _plain(self.frame[self.headers[name]].iloc[position])
+                    where[name] = plain(self.frame[self.headers[name]].iloc[position])
             out.append(where)
         return tuple(out)
 
 
-def _plain(value: Any) -> object:
+def plain(value: Any) -> object:
     """Python value of a cell; empty cells as None, integral floats as integers."""
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return None
@@ -405,7 +405,7 @@ def exit_not_after_join(
         f"{count} {'unit has' if count == 1 else 'units have'} {exit_name!r} not after {join_name!r}.",
         count=count,
         rows=tuple(
-            {"unit": _plain(units[i]), join_name: _plain(adoption[i]), exit_name: _plain(leave[i])}
+            {"unit": plain(units[i]), join_name: plain(adoption[i]), exit_name: plain(leave[i])}
             for i in chosen[:EXAMPLES]
         ),
         hint="The exit is the first time without treatment: it lies after the first treated time.",
@@ -449,7 +449,7 @@ def _unit_warning(
     if not bad.any():
         return None
     chosen = np.flatnonzero(bad)
-    shown = tuple({"unit": _plain(units[i]), name: _plain(values[i])} for i in chosen[:EXAMPLES])
+    shown = tuple({"unit": plain(units[i]), name: plain(values[i])} for i in chosen[:EXAMPLES])
     return Violation(
         rule, message.format(count=len(chosen)), count=len(chosen), rows=shown, hint=hint, severity="warning"
     )

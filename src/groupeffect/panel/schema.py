@@ -71,7 +71,7 @@ class TableSchema:
     key: tuple[str, ...]
     fields: tuple[Field, ...]
     required: bool = True
-    by_name: Mapping[str, Field] = field(init=False, repr=False)
+    by_name: Mapping[str, Field] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", MappingProxyType({item.name: item for item in self.fields}))
@@ -136,6 +136,9 @@ _SCHOOLS: Final = TableSchema(
         _year("join_year"),
         _year("exit_year"),
         _year("designated_weak_year"),
+        Field("designation_window", "label"),
+        _year("mech_year"),
+        Field("co_reforms", "label"),
         *_shares("mech_org", "mech_comm", "mech_inc", "mech_share", "mech_exit", "fidelity"),
         *(Field(name, "number", low=0, total="mean") for name in ("joint_lessons", "online_hours")),
         *(Field(name, "number", low=0, high=100, total="mean") for name in ("satis_parent", "satis_teacher")),

@@ -17,7 +17,7 @@ from groupeffect.panel.folder import read_folder
 from groupeffect.panel.panel import Drop, Panel
 from groupeffect.panel.read import read_panel
 from groupeffect.panel.schema import TABLES
-from groupeffect.panel.scores import StandardisedScores, reference_schools, school_year_scores, standardise_scores
+from groupeffect.panel.scores import EXAM, StandardisedScores, reference_schools, school_year_scores, standardise_scores
 from groupeffect.panel.spells import first_spells, membership_of
 from groupeffect.panel.validation import ValidationReport
 
@@ -54,8 +54,8 @@ class SchoolData:
     schools : DataFrame
         One row per entity (school, or schools that merged) and year: the columns of the schools file;
         ``score``, ``score_<subject>``, ``n_tested``, ``tested_share``, ``n_cells``, ``n_cells_expected``, ``complete``
-        and, if the files have it, ``value_added`` (nan where there is no score); the membership of the school over all years
-        as ``role`` ("none" outside groups), ``group_id``, ``model``, ``join_year``, ``exit_year``, ``compensated``;
+        and, if the files have it, ``value_added`` (nan where there is no score); the membership over all years as
+        ``role`` ("none" outside groups), ``group_id``, ``model``, ``join_year``, ``exit_year``, ``compensated``;
         ``in_group`` (in that year); ``designated_weak_year``; ``new_school``; ``has_baseline`` (a score in the baseline
         window); ``mixed_membership`` (an entity only part of which joined).
     membership : DataFrame
@@ -195,9 +195,8 @@ def read_school_files(
     notes.drops += standard.history
     notes.warnings += [("scores", violation) for violation in standard.violations]
 
-    joined = _join_scores(schools, standard.scores, incomplete, notes)
-    constant, history = _constant_entities(joined, entities)
-    notes.drops += history
+    marks, constant = _constant_entities(standard.scores, schools, entities, notes)
+    constant = _join_scores(constant, marks, incomplete, notes)
     window = baseline or _default_baseline(schools, membership)
     spells = membership_of(membership, entities)
     frame = _with_membership(constant, spells, entities, notes)
@@ -209,7 +208,7 @@ def read_school_files(
         tables=(*tables.report.tables, *(name for name, _ in notes.warnings)),
     )
     ids = np.array(sorted(set(scores["school_id"])), dtype=object) if isinstance(chosen, str) else chosen
-    return SchoolData(frame, spells, standard.scores, standard.exams, ids, window, report, tuple(notes.drops))
+    return SchoolData(frame, spells, marks, standard.exams, ids, window, report, tuple(notes.drops))
 
 
 def _known_rows(tables: SchoolTables, notes: _Notes) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -282,16 +281,35 @@ def _join_scores(
         names = tuple(str(name) for name in list(dict.fromkeys(yearly.loc[without, "school_id"]))[:3])
         reason = "school-years with scores that are not in schools"
         notes.drops.append(Drop("read_school_files", reason, rows=int(without.sum()), examples=names))
-    return schools.merge(yearly, on=keys, how="left")
+    joined = schools.merge(yearly, on=keys, how="left")
+    for name in ("n_cells", "n_cells_expected"):
+        joined[name] = joined[name].fillna(0).astype(int)
+    return joined.assign(year=joined["year"].astype(int), complete=joined["complete"].eq(True))
 
 
-def _constant_entities(frame: pd.DataFrame, entities: Entities) -> tuple[pd.DataFrame, tuple[Drop, ...]]:
-    fields = TABLES["schools"].by_name
-    numeric = [name for name in frame.columns if frame[name].dtype.kind in "fiu" and name not in ("school_id", "year")]
-    sums = [name for name in numeric if name in fields and fields[name].total == "sum"] + ["n_tested"]
-    means = [name for name in numeric if name in fields and fields[name].total == "mean"]
-    means += [name for name in numeric if name.startswith("score") or name in ("value_added", "tested_share")]
-    return apply_crosswalk(frame, entities, weight="enrol", means=means, sums=sums)
+def _constant_entities(
+    scores: pd.DataFrame, schools: pd.DataFrame, entities: Entities, notes: _Notes
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both files by entity: standard scores weighted by pupils tested, means of schools by pupils enrolled."""
+    means = [*_named(scores, "mean"), "z", *(name for name in ("va_mean",) if name in scores.columns)]
+    marks, history = apply_crosswalk(
+        scores, entities, by=EXAM, weight="n_tested", means=means, sums=_named(scores, "sum")
+    )
+    merged = np.isin(marks["school_id"].to_numpy().astype(str), list(entities.merged))
+    for name in ("mean", "sd"):  # of the school that goes on, on the scale of its own exam: not those of the entity
+        marks[name] = marks[name].where(~merged)
+    notes.drops += [drop for drop in history if drop.rows]
+    whole, history = apply_crosswalk(
+        schools, entities, weight="enrol", means=_named(schools, "mean"), sums=_named(schools, "sum")
+    )
+    notes.drops += history
+    return marks, whole
+
+
+def _named(frame: pd.DataFrame, total: str) -> list[str]:
+    """Columns of the schema that are put together in one way."""
+    fields = [item for table in (TABLES["schools"], TABLES["scores"]) for item in table.fields]
+    return [item.name for item in fields if item.total == total and item.name in frame.columns]
 
 
 def _default_baseline(schools: pd.DataFrame, membership: pd.DataFrame) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from groupeffect._types import AnyArray, BoolArray, FloatArray
 from groupeffect.errors import Violation
+from groupeffect.panel.crosswalk import Entities, entities_of
 from groupeffect.panel.tables import FileTable
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def within_table(table: FileTable, name: str) -> list[Violation]:
 def between_tables(tables: Mapping[str, FileTable]) -> list[Found]:
     """Every broken rule between the files that are there, with the name of the file it was found in."""
     found: list[Found] = []
-    for rule in (_unknown_schools, _unknown_successors, _group_sums, _group_disagrees):
+    for rule in (_unknown_schools, _unknown_successors, _old_id_goes_on, _group_sums, _group_disagrees):
         found += rule(tables)
     return found
 
@@ -183,6 +184,17 @@ def _two_memberships(table: FileTable) -> Violation | None:
     return _violation(table, "two_memberships", bad, ("school_id", "group_id", "role", "join_year"), text, hint)
 
 
+def _both_ids(table: FileTable) -> Violation | None:
+    frame = table.frame
+    if not {"old_id", "new_id", "event"} <= set(frame.columns):
+        return None
+    joining = frame["event"].isin(["merge", "split", "rename"])
+    bad = (joining & (frame["old_id"].isna() | frame["new_id"].isna())).to_numpy(dtype=bool)
+    text = "{count} {rows} with a merge, split or rename lack the old or the new id."
+    names = ("old_id", "new_id", "year", "event")
+    return _violation(table, "crosswalk_id", bad, names, text, "Fill in both ids.")
+
+
 _WITHIN: Final[Mapping[str, tuple[Callable[[FileTable], Violation | None], ...]]] = {
     "schools": (
         _several_stages,
@@ -208,6 +220,7 @@ _WITHIN: Final[Mapping[str, tuple[Callable[[FileTable], Violation | None], ...]]
         ),
         _quantiles_rise,
     ),
+    "crosswalk": (_both_ids,),
     "membership": (_exit_after_join, _group_is_named, _two_cores, _no_core, _two_memberships),
 }
 
@@ -275,30 +288,56 @@ def _unknown_successors(tables: Mapping[str, FileTable]) -> list[Found]:
 
 
 def _group_of_rows(tables: Mapping[str, FileTable]) -> AnyArray | None:
-    """School group of each row of schools in its year, from the file itself or from the membership."""
+    """School group of each row of schools in its year, from the membership or, without one, from the file itself."""
     schools = tables.get("schools")
     if schools is None or not set(_SCHOOL) <= set(schools.frame.columns):
         return None
-    if "group_id" in schools.frame.columns:
-        return schools.frame["group_id"].to_numpy(dtype=object)
     membership = tables.get("membership")
-    if membership is None or not {"school_id", "group_id", "join_year"} <= set(membership.frame.columns):
-        return None
-    return group_in_year(schools.frame, membership.frame)
+    if membership is not None and {"school_id", "group_id", "join_year"} <= set(membership.frame.columns):
+        return group_in_year(schools.frame, membership.frame, _entities(tables))
+    return schools.frame["group_id"].to_numpy(dtype=object) if "group_id" in schools.frame.columns else None
 
 
-def group_in_year(schools: pd.DataFrame, membership: pd.DataFrame) -> AnyArray:
-    """School group of each school-year by the membership table; None outside groups."""
+def _entities(tables: Mapping[str, FileTable]) -> Entities:
+    """Merged and renumbered schools by the rows of the crosswalk that have all they need."""
+    table = tables.get("crosswalk")
+    names = ["old_id", "new_id", "year", "event"]
+    if table is None or not set(names) <= set(table.frame.columns):
+        return Entities()
+    return entities_of(table.frame.dropna(subset=names))
+
+
+def group_in_year(schools: pd.DataFrame, membership: pd.DataFrame, entities: Entities) -> AnyArray:
+    """School group of each school-year by the membership table, under whatever id; None outside groups."""
     start, end = _spans(membership)
     year = schools["year"].to_numpy(dtype=float)
     out = np.full(len(schools), None, dtype=object)
-    places = schools.groupby("school_id", sort=False).indices
-    for name, group, first, last in zip(membership["school_id"], membership["group_id"], start, end, strict=True):
+    places = schools.groupby(entities.of(schools["school_id"].to_numpy()), sort=False).indices
+    ids = entities.of(membership["school_id"].to_numpy())
+    for name, group, first, last in zip(ids, membership["group_id"], start, end, strict=True):
         rows = places.get(name)
-        if rows is not None and group is not None:
+        if rows is not None and isinstance(group, str):
             inside = rows[(year[rows] >= first) & (year[rows] < last)]
             out[inside] = group
     return out
+
+
+def _old_id_goes_on(tables: Mapping[str, FileTable]) -> list[Found]:
+    """Rows under an id after it was merged or renamed."""
+    schools = tables.get("schools")
+    if schools is None or not set(_SCHOOL) <= set(schools.frame.columns):
+        return []
+    until = _entities(tables).until
+    end = (
+        schools.frame["school_id"].map(dict(until)).to_numpy(dtype=float)
+        if until
+        else np.full(len(schools.frame), np.nan)
+    )
+    bad = schools.frame["year"].to_numpy(dtype=float) >= end
+    text = "{count} {rows} stand under an id that was merged or renamed before."
+    hint = "Check the year in the crosswalk: it is the first school year under the new id."
+    violation = _violation(schools, "old_id_goes_on", bad, _SCHOOL, text, hint, "warning")
+    return [] if violation is None else [("schools", violation)]
 
 
 def _group_sums(tables: Mapping[str, FileTable]) -> list[Found]:
@@ -347,7 +386,7 @@ def _group_disagrees(tables: Mapping[str, FileTable]) -> list[Found]:
     if not {"school_id", "group_id", "join_year"} <= set(membership.frame.columns):
         return []
     named = schools.frame["group_id"]
-    expected = group_in_year(schools.frame, membership.frame)
+    expected = group_in_year(schools.frame, membership.frame, _entities(tables))
     bad = (named.notna() & (named != expected)).to_numpy(dtype=bool)
     text = "{count} {rows} name a school group that the membership does not give for that year."
     hint = "The membership counts; correct the group ids in schools."

@@ -11,6 +11,7 @@ import numpy as np
 from groupeffect._types import AnyArray, BoolArray, FloatArray
 from groupeffect.errors import MissingColumnError, PanelError, SpecError, Violation
 from groupeffect.panel.panel import Drop
+from groupeffect.panel.rules import plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -233,7 +234,11 @@ def _refused(exams: pd.DataFrame, by: tuple[str, ...], too_few: str) -> tuple[Vi
     if not len(refused):
         return ()
     rows = tuple(
-        {**{name: row[name] for name in by}, "n_schools": int(row["n_schools"]), "n_pupils": int(row["n_pupils"])}
+        {
+            **{name: plain(row[name]) for name in by},
+            "n_schools": int(row["n_schools"]),
+            "n_pupils": int(row["n_pupils"]),
+        }
         for _, row in refused[:3].iterrows()
     )
     fault = Violation(
@@ -290,8 +295,9 @@ def school_year_scores(
     -------
     frame : DataFrame
         One row per school and year: ``school_id``, ``year``, ``score`` (SD), one ``score_<subject>`` (SD) per subject,
-        ``n_tested`` (pupils, average over subjects of the sum over grades), ``tested_share`` (tested / enrolled, nan if
-        enrolment is not known), ``n_cells`` and ``n_cells_expected`` (subject-grades), ``complete``.
+        ``value_added`` (SD, averaged alike) if there is ``va_mean``, ``n_tested`` (pupils, average over subjects of
+        the sum over grades), ``tested_share`` (tested / enrolled, nan if enrolment is not known), ``n_cells`` and
+        ``n_cells_expected`` (subject-grades), ``complete``.
     history : tuple of Drop
         Incomplete school-years, with counts.
     """
@@ -303,6 +309,9 @@ def school_year_scores(
     frame = by_subject.rename(columns=names)
     frame.columns = pd.Index(list(frame.columns))
     frame.insert(0, "score", by_subject.mean(axis=1))
+    if "va_mean" in seen.columns:
+        added = seen.pivot_table(index=["school_id", "year"], columns="subject", values="va_mean", aggfunc="mean")
+        frame["value_added"] = added.mean(axis=1).reindex(frame.index)
     frame = frame.join(_pupils(seen)).reset_index()
     cells = seen.groupby(["school_id", "year"], sort=True).size().rename("n_cells").reset_index()
     frame = frame.merge(cells, on=["school_id", "year"], how="left")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from groupeffect._types import AnyArray, BoolArray
+from groupeffect._types import AnyArray, BoolArray, FloatArray
 from groupeffect.errors import Violation
 from groupeffect.panel import rules
 from groupeffect.panel.aliases import VALUE_ALIASES, header_map, rename_notes
@@ -37,8 +37,9 @@ class FileTable:
     name : str
         File name.
     frame : DataFrame
-        Columns of the schema under their schema names, numbers as floats, flags as booleans (None = empty), labels as
-        text; other columns as they are. Exact copies of rows are left out.
+        Columns of the schema under their schema names, whole numbers without holes as integers, other numbers as
+        floats, flags as booleans (None = empty), labels as text; other columns as they are. Exact copies of rows are
+        left out.
     first_line : int or None
         File line of the row with index 0; None if the table has no lines.
     violations : tuple of Violation
@@ -99,7 +100,7 @@ def read_table(source: Source, schema: TableSchema, *, encoding: str | None = No
     frame = raw.rename(columns=renames).reset_index(drop=True)
     frame.columns = [str(name) for name in frame.columns]
     history = [*table.notes, *rename_notes(renames, f"read {schema.name}")]
-    if not len(frame):
+    if not len(frame) and schema.required:
         found.append(rules.no_rows())
     blank = frame.isna().all(axis=1).to_numpy()
     if blank.any():
@@ -137,7 +138,7 @@ def _typed_columns(
             fault = rules.text_in_numeric(rules.Rows(frame, headers, keys), item.name, bad)
             if fault is not None:
                 found.append(_with_rows(fault, probe.examples(bad, *keys, item.name)))
-            columns[item.name] = pd.Series(numbers, index=frame.index)
+            columns[item.name] = pd.Series(_whole_if_complete(numbers, item), index=frame.index)
         elif item.kind == "flag":
             columns[item.name], bad = _flags(column)
             if bad.any():
@@ -147,6 +148,13 @@ def _typed_columns(
             if translated:
                 notes.append(Drop(f"read {schema.name}", f"Chinese values of {item.name!r} read as {translated}"))
     return pd.DataFrame(columns, index=frame.index), found, notes
+
+
+def _whole_if_complete(numbers: FloatArray, item: Field) -> AnyArray:
+    """Integers where a column of whole numbers has no hole and no fault; else the floats."""
+    if item.kind == "whole" and np.isfinite(numbers).all() and (numbers == np.rint(numbers)).all():
+        return numbers.astype(np.int64)
+    return numbers
 
 
 def _with_rows(fault: Violation, rows: tuple[dict[str, object], ...]) -> Violation:
@@ -211,13 +219,13 @@ def _pandera_schema(schema: TableSchema) -> Any:
         if item.low is not None or item.high is not None:
             low = -np.inf if item.low is None else item.low
             high = np.inf if item.high is None else item.high
-            checks.append(pa.Check.in_range(low, high, name="range"))
+            checks.append(pa.Check.in_range(low, high, error="range"))
         if item.numeric:
-            checks.append(pa.Check(lambda values: np.isfinite(values), name="finite"))
+            checks.append(pa.Check(lambda values: np.isfinite(values), error="finite"))
         if item.kind == "whole":
-            checks.append(pa.Check(lambda values: values == np.rint(values), name="whole"))
+            checks.append(pa.Check(lambda values: values == np.rint(values), error="whole"))
         if item.allowed:
-            checks.append(pa.Check.isin(item.allowed, name="allowed"))
+            checks.append(pa.Check.isin(item.allowed, error="allowed"))
         columns[item.name] = pa.Column(checks=checks, nullable=not item.filled, required=False)
     return pa.DataFrameSchema(columns, unique_column_names=True)
 

@@ -36,8 +36,8 @@ __all__ = ["FEWEST_REFERENCE_SCHOOLS", "Marks", "Scale", "draw_marks", "full_mar
 
 FEWEST_REFERENCE_SCHOOLS: Final = 5
 _MEAN_RANGE = (58.0, 74.0)
-_SD_RANGE = (13.0, 21.0)
-_CEILING, _BEST_SCHOOL = 98.0, 1.8
+_SD_RANGE = (13.0, 20.0)
+_CEILING, _BEST_SCHOOL = 99.5, 2.05
 _NEW_FULL_MARK_YEAR = 2024
 
 
@@ -96,11 +96,11 @@ def draw_marks(world: World, rngs: Streams) -> Marks:
     n_authorities = population.n_counties if by_county else 1
     shape = (n_authorities, 2, number, len(SUBJECTS))
     factor = (full_marks(world.years) / 100.0)[:, None]
-    level = rng.uniform(*_MEAN_RANGE, shape)
-    difficulty = level * factor
-    # an easy paper spreads less, so that the best schools stay below the full mark
-    widest = np.minimum(_SD_RANGE[1], (_CEILING - level) / _BEST_SCHOOL)
-    spread = (_SD_RANGE[0] + (widest - _SD_RANGE[0]) * rng.random(shape)) * factor
+    spread = rng.uniform(*_SD_RANGE, shape)
+    # the wider the marks, the lower their mean, so that the best schools stay below the full mark
+    highest = np.minimum(_MEAN_RANGE[1], _CEILING - _BEST_SCHOOL * spread)
+    difficulty = (_MEAN_RANGE[0] + (highest - _MEAN_RANGE[0]) * rng.random(shape)) * factor
+    spread = spread * factor
     authority = (
         population.county[population.section_school] if by_county else np.zeros(len(population.size), dtype=np.int64)
     )

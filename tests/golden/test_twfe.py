@@ -4,8 +4,8 @@ Estimates of every case; standard errors and p-values (t with G - 1 degrees of f
 clusters of units or of groups of units, with or without small-sample factor. Not reproduced, because no inference
 strategy here makes them: ``twfe_iid`` and ``twfe_hetero`` (errors independent within units), ``twfe_twoway_cluster``,
 ``twfe_newey_west``, ``twfe_driscoll_kraay`` (dependence across units by time), ``twfe_cluster_Kfull`` and
-``twfe_cluster_Knone`` (other counts of coefficients in the same factor; both follow from ours by a known ratio, which is
-tested), ``did_att_iid`` and ``did_att_hc1`` (no fixed effects). Coefficients of covariates are not reported by the
+``twfe_cluster_Knone`` (other counts of coefficients in the same factor; both follow from ours by a known ratio, which
+is tested), ``did_att_iid`` and ``did_att_hc1`` (no fixed effects). Coefficients of covariates are not reported by the
 estimator. Sun-Abraham cases of the same files belong to another estimator.
 """
 

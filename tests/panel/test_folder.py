@@ -9,6 +9,10 @@ from groupeffect.panel.folder import validate_folder
 from groupeffect.panel.school_files import read_school_files
 
 
+def with_row(frame, *values):
+    return pd.DataFrame([*frame.to_dict("records"), dict(zip(frame.columns, values, strict=True))])
+
+
 def report_of(write, files):
     return validate_folder(write(files))
 
@@ -131,7 +135,7 @@ def test_two_cores_in_a_school_group(files, write):
 
 def test_cores_one_after_the_other_are_fine(files, write):
     files["membership"].loc[0, "exit_year"] = 2023
-    files["membership"].loc[5] = ["A09", "G1", "core", "intensive", 2023, None]
+    files["membership"] = with_row(files["membership"], "A09", "G1", "core", "intensive", 2023, None)
     assert report_of(write, files).ok
 
 
@@ -143,7 +147,7 @@ def test_group_without_core_is_a_warning(files, write):
 
 
 def test_two_groups_at_a_time(files, write):
-    files["membership"].loc[5] = ["A02", "G2", "member", "loose", 2022, None]
+    files["membership"] = with_row(files["membership"], "A02", "G2", "member", "loose", 2022, None)
     assert only(report_of(write, files)).rule == "two_memberships"
 
 

@@ -11,6 +11,10 @@ from groupeffect.panel.school_files import read_school_files
 from groupeffect.simulate.schools import simulate_schools
 
 
+def with_row(frame, *values):
+    return pd.DataFrame([*frame.to_dict("records"), dict(zip(frame.columns, values, strict=True))])
+
+
 def assert_same(a, b):
     np.testing.assert_array_equal(a.unit_ids, b.unit_ids)
     np.testing.assert_array_equal(a.outcome, b.outcome)
@@ -154,7 +158,7 @@ def test_merger_of_a_member_with_an_outsider_is_left_out(files, write):
 
 
 def test_second_membership_is_noted(files, write):
-    files["membership"].loc[5] = ["A03", "G2", "member", "loose", 2023, None]
+    files["membership"] = with_row(files["membership"], "A03", "G2", "member", "loose", 2023, None)
     data = read_school_files(write(files))
     assert data.panel().adoption[2] == 2021
     assert any("the first one counts" in drop.reason for drop in data.history)

@@ -150,8 +150,7 @@ class _Reading:
         numbers, bad = rules.read_numbers(rows.column(name), codes)
         self._add(rules.text_in_numeric(rows, name, bad))
         if name == self.columns.time:
-            numbers[np.isneginf(numbers)] = np.inf
-            numbers[bad] = _TEXT_TIME
+            numbers = _with_text_times(numbers, bad)
         return numbers
 
     def _place(self, rows: rules.Rows, numbers: dict[str, FloatArray]) -> tuple[Layout, BoolArray | None] | None:
@@ -236,8 +235,7 @@ class _Reading:
         name = self.columns.cohort
         if name is None or name not in numbers:
             return np.full(layout.shape[0], NEVER)
-        values = numbers[name]
-        values[np.isnan(values)] = NEVER
+        values = np.where(np.isnan(numbers[name]), NEVER, numbers[name])
         for code in self.columns.never:
             if not isinstance(code, str):
                 values[values == code] = NEVER
@@ -253,8 +251,7 @@ class _Reading:
         name = self.columns.exit
         if name is None or name not in numbers:
             return np.full(layout.shape[0], NEVER)
-        values = numbers[name]
-        values[np.isnan(values)] = NEVER
+        values = np.where(np.isnan(numbers[name]), NEVER, numbers[name])
         leave = self._constant(rows, layout, name, values)
         if self.columns.cohort is not None and self.columns.cohort in numbers:
             names = (self.columns.cohort, name)
@@ -291,6 +288,13 @@ class _Reading:
                 reason = f"empty {name!r} taken from the unit's other rows"
                 self.history.append(Drop("read_panel", reason, rows=filled))
         return _take(labels.names, chosen)
+
+
+def _with_text_times(times: FloatArray, text: BoolArray) -> FloatArray:
+    """Times in which text, reported by its own rule, is minus infinity, and no other time is."""
+    if not text.any() and not np.isneginf(times).any():
+        return times
+    return np.where(text, _TEXT_TIME, np.where(np.isneginf(times), np.inf, times))
 
 
 def _blank_rows(rows: rules.Rows, candidates: BoolArray) -> BoolArray:

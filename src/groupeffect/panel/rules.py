@@ -221,7 +221,7 @@ def read_numbers(column: pd.Series, codes: Sequence[object] = ()) -> tuple[Float
     Returns
     -------
     numbers : ndarray of shape (n_rows,)
-        A new array; empty and wrong cells are nan.
+        Empty and wrong cells are nan. May be the column's own memory: not to be written to.
     bad : ndarray of shape (n_rows,), bool
         Cells that hold something else than a number. Empty text is empty, not wrong.
     """
@@ -230,7 +230,7 @@ def read_numbers(column: pd.Series, codes: Sequence[object] = ()) -> tuple[Float
     kind = getattr(column.dtype, "kind", "O")
     if kind in "iufb" and not isinstance(column.dtype, pd.CategoricalDtype):
         if isinstance(column.dtype, np.dtype):
-            return column.to_numpy().astype(np.float64), np.zeros(len(column), dtype=bool)
+            return column.to_numpy().astype(np.float64, copy=False), np.zeros(len(column), dtype=bool)
         return column.to_numpy(dtype=np.float64, na_value=np.nan), np.zeros(len(column), dtype=bool)
     if kind not in "OUS" or pd.api.types.is_datetime64_any_dtype(column.dtype):
         return np.full(len(column), np.nan), column.notna().to_numpy(dtype=bool)

@@ -318,7 +318,7 @@ def _default_baseline(schools: pd.DataFrame, membership: pd.DataFrame) -> tuple[
     first = int(years.min())
     for table in (membership, schools):
         if "designation_window" in table.columns:
-            starts = table["designation_window"].dropna().astype(str).str.extract(r"(\d{4})")[0].dropna().astype(int)
+            starts = table["designation_window"].drop_duplicates().dropna().astype(str).str.extract(r"(\d{4})")[0].dropna().astype(int)
             if len(starts):
                 return first, int(starts.min()) - 1
     for table in (membership, schools):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from groupeffect._types import AnyArray
+from groupeffect._types import AnyArray, FloatArray
 from groupeffect.errors import FewClustersWarning, InferenceError, SpecError, TooFewClustersError
 from groupeffect.panel.panel import Panel
 
@@ -78,6 +78,11 @@ def warn_few_clusters(n_clusters: int, better: str) -> tuple[str, ...]:
     text = f"only {n_clusters} clusters: these standard errors are probably too small; {better}"
     warnings.warn(text, FewClustersWarning, stacklevel=4)
     return (text,)
+
+
+def participating(sums: FloatArray) -> int:
+    """Number of clusters that take part in any estimate; those outside the design have an influence of exactly zero."""
+    return int((sums != 0).any(axis=1).sum())
 
 
 def strategies() -> dict[str, type[Inference]]:

@@ -10,7 +10,7 @@ import numpy as np
 from groupeffect._types import Capability, FloatArray
 from groupeffect.effects.effects import Regression
 from groupeffect.errors import SpecError
-from groupeffect.inference.base import cluster_labels, estimable, warn_few_clusters
+from groupeffect.inference.base import cluster_labels, estimable, participating, warn_few_clusters
 from groupeffect.inference.critical import critical_value, interval, p_value, ratio
 from groupeffect.protocols import Uncertainty
 
@@ -57,7 +57,7 @@ class ClusterRobust:
         assert influence is not None
         labels = cluster_labels(fit.panel, self.by)
         sums = influence.cluster_sums(labels)
-        n_clusters = len(sums)
+        n_clusters = participating(sums)
         notes = warn_few_clusters(n_clusters, "use correction='cr1', Jackknife, or a randomisation test")
         corrected = self.correction == "cr1" or (self.correction == "auto" and fit.effects.regression is not None)
         factor = _small_sample(n_clusters, fit.effects.regression) if corrected else 1.0

@@ -43,6 +43,13 @@ def lower_bound_p(estimate: float, std_error: float, null: float, df: float | No
     return float(stats.norm.sf(statistic) if df is None else stats.t.sf(statistic, df))
 
 
+def wald_p(statistic: float, rank: int, df: float | None = None) -> float:
+    """P-value of a Wald statistic of some rank: chi-squared, or with `df` the F distribution of ``statistic / rank``."""
+    if rank == 0:
+        return float("nan")
+    return float(stats.chi2.sf(statistic, rank) if df is None else stats.f.sf(statistic / rank, rank, df))
+
+
 def one_sided_value(level: float, df: float | None = None) -> float:
     """One-sided critical value of the normal or t distribution."""
     return float(stats.norm.ppf(level) if df is None else stats.t.ppf(level, df))

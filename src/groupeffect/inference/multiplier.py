@@ -9,7 +9,7 @@ import numpy as np
 
 from groupeffect._types import Capability, FloatArray
 from groupeffect.errors import SpecError
-from groupeffect.inference.base import cluster_labels, estimable, warn_few_clusters
+from groupeffect.inference.base import cluster_labels, estimable, participating, warn_few_clusters
 from groupeffect.inference.critical import NORMAL_IQR, critical_value, interval, p_value, ratio
 from groupeffect.numerics.random import rademacher_sums
 from groupeffect.protocols import Uncertainty
@@ -59,7 +59,7 @@ class MultiplierBootstrap:
         influence = fit.effects.influence
         assert influence is not None
         sums = influence.cluster_sums(cluster_labels(fit.panel, self.by))
-        n_clusters = len(sums)
+        n_clusters = participating(sums)
         notes = warn_few_clusters(n_clusters, "use Jackknife or a randomisation test")
         draws = rademacher_sums(sums, self.draws, self.seed) / influence.n_units
         live = estimable(fit)

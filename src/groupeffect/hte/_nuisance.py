@@ -1,0 +1,375 @@
+"""First steps of the doubly robust scores: cluster folds, outcome change and propensity models, cross-fitting."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import inspect
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast, runtime_checkable
+
+import numpy as np
+
+from groupeffect._types import AnyArray, BoolArray, FloatArray, IntArray
+from groupeffect.errors import EstimationError, OverlapError, SpecError, TooFewClustersError
+
+if TYPE_CHECKING:
+    from groupeffect.hte._stack import Stack
+    from groupeffect.panel.panel import Panel
+
+__all__ = [
+    "MAX_PROPENSITY",
+    "MIN_CLUSTERS",
+    "TRIM_PROPENSITY",
+    "Classifier",
+    "Folds",
+    "Nuisances",
+    "PropensityModel",
+    "RegressionModel",
+    "Regressor",
+    "cluster_folds",
+    "cross_fit",
+    "fit_model",
+    "propensity_model",
+    "quick_checks",
+    "regression_model",
+    "takes_weights",
+]
+
+MIN_CLUSTERS = 5
+"""Fewest clusters with treated units that an average or a subgroup may rest on."""
+
+MIN_TREATED = 5
+"""Fewest treated units of a block that a first step may be fitted on."""
+
+MAX_PROPENSITY = 0.999
+"""A treated unit with a propensity at or above this has no comparable unit."""
+
+TRIM_PROPENSITY = 0.995
+"""Comparison units with a propensity at or above this get no weight."""
+
+
+@runtime_checkable
+class Regressor(Protocol):
+    """Anything with ``fit(X, y)`` and ``predict(X)``."""
+
+    def fit(self, X: Any, y: Any) -> Any:
+        """Fit on features of shape (n, p) and a target of shape (n,)."""
+        ...
+
+    def predict(self, X: Any) -> Any:
+        """Predictions of shape (n,)."""
+        ...
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """Anything with ``fit(X, y)`` and ``predict_proba(X)``."""
+
+    def fit(self, X: Any, y: Any) -> Any:
+        """Fit on features of shape (n, p) and classes 0 and 1."""
+        ...
+
+    def predict_proba(self, X: Any) -> Any:
+        """Probabilities of the two classes, shape (n, 2)."""
+        ...
+
+
+RegressionModel: TypeAlias = Literal["linear", "boosting"] | Regressor
+PropensityModel: TypeAlias = Literal["logit", "boosting"] | Classifier
+
+
+def regression_model(kind: RegressionModel, seed: int) -> Any:
+    """Fresh, unfitted model of outcome changes.
+
+    Raises
+    ------
+    SpecError
+        If `kind` is neither a known name nor a model with ``fit`` and ``predict``.
+    """
+    if kind == "linear":
+        from sklearn.linear_model import LinearRegression
+
+        return LinearRegression()
+    if kind == "boosting":
+        from sklearn.ensemble import HistGradientBoostingRegressor
+
+        return HistGradientBoostingRegressor(**_BOOSTING, random_state=seed)
+    return _fresh(kind, Regressor, "regression", "'linear', 'boosting', or a model with fit and predict")
+
+
+def propensity_model(kind: PropensityModel, seed: int) -> Any:
+    """Fresh, unfitted model of the probability to belong to the cohort.
+
+    Raises
+    ------
+    SpecError
+        If `kind` is neither a known name nor a model with ``fit`` and ``predict_proba``.
+    """
+    if kind == "logit":
+        from sklearn.linear_model import LogisticRegression
+
+        # a trace of ridge on centred and scaled features: the maximum exists under separation too, and is then refused
+        return LogisticRegression(C=1e4, solver="newton-cholesky", max_iter=200)
+    if kind == "boosting":
+        from sklearn.ensemble import HistGradientBoostingClassifier
+
+        return HistGradientBoostingClassifier(**_BOOSTING, random_state=seed)
+    return _fresh(kind, Classifier, "propensity", "'logit', 'boosting', or a model with fit and predict_proba")
+
+
+_BOOSTING = {"max_iter": 40, "max_leaf_nodes": 6, "min_samples_leaf": 15, "l2_regularization": 1.0}
+
+
+def _fresh(kind: Any, protocol: type, option: str, allowed: str) -> Any:
+    if isinstance(kind, (str, type)) or not isinstance(kind, protocol):
+        raise SpecError(f"{option}={kind!r} is not a model.", hint=f"Use {allowed}.")
+    from sklearn.base import clone
+
+    return clone(kind) if hasattr(kind, "get_params") else copy.deepcopy(kind)
+
+
+def fit_model(model: Any, features: FloatArray, target: AnyArray, weight: FloatArray) -> Any:
+    """Fit a model, with weights if they differ.
+
+    Raises
+    ------
+    EstimationError
+        If weights differ and the model takes none.
+    """
+    if np.ptp(weight) <= 1e-12 * weight.max():
+        return model.fit(features, target)
+    if not takes_weights(model):
+        raise EstimationError(
+            f"{type(model).__name__} takes no sample_weight, but the units have different weights.",
+            hint="Use a model whose fit takes sample_weight, or equal unit weights.",
+        )
+    return model.fit(features, target, sample_weight=weight)
+
+
+def takes_weights(model: Any) -> bool:
+    """Whether the ``fit`` of a model takes ``sample_weight``."""
+    return "sample_weight" in inspect.signature(model.fit).parameters
+
+
+def quick_checks() -> AbstractContextManager[None]:
+    """Spare scikit-learn's checks of arrays that were checked already: half of the time of small fits."""
+    from sklearn import config_context
+
+    return cast("AbstractContextManager[None]", config_context(assume_finite=True, skip_parameter_validation=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Folds:
+    """Folds that never split a cluster.
+
+    Parameters
+    ----------
+    of_unit : ndarray of int, shape (n,)
+        Fold 0..K-1 of each unit.
+    inner : ndarray of int, shape (n,)
+        Second, independent division into `INNER` parts, for cross-fitting within the other folds.
+    cluster : ndarray of int, shape (n,)
+        Code of the unit's cluster.
+    n_folds : int
+        Number of folds.
+    """
+
+    of_unit: IntArray
+    inner: IntArray
+    cluster: IntArray
+    n_folds: int
+
+
+INNER = 3
+
+
+def cluster_folds(panel: Panel, by: str | None, n_folds: int, seed: int) -> Folds:
+    """Folds by hashed cluster label.
+
+    A fold depends on the label and the seed only: leaving out or reordering units moves nobody else to another fold,
+    so that a jackknife or a permutation sees the same folds. Units without a label (schools of no group) are clusters
+    of their own.
+
+    Parameters
+    ----------
+    panel : Panel
+    by : str, optional
+        Attribute that names the clusters; None = units.
+    n_folds : int
+        Folds, 2 or more.
+    seed : int
+        Seed of the hash.
+
+    Raises
+    ------
+    SpecError
+        If `by` is not an attribute of the panel or `n_folds` is below 2.
+    """
+    if n_folds < 2:
+        raise SpecError(f"folds={n_folds} is too few.", hint="Use 2 or more; 5 is usual.")
+    if by is not None and by != panel.columns.unit and by not in panel.attributes:
+        raise SpecError(
+            f"Cluster column {by!r} is not an attribute of the panel (known: {', '.join(panel.attributes) or 'none'}).",
+            hint=f"Read the panel with Columns(..., attributes=({by!r},)).",
+        )
+    grouped = panel.unit_ids if by is None or by not in panel.attributes else panel.attributes[by]
+    labels = [
+        f"unit {unit}" if _empty(label) or grouped is panel.unit_ids else f"group {label}"
+        for label, unit in zip(grouped.tolist(), panel.unit_ids.tolist(), strict=True)
+    ]
+    levels, codes = np.unique(np.array(labels), return_inverse=True)
+    outer = np.array([_hashed(label, f"{seed}", n_folds) for label in levels.tolist()], dtype=np.int64)
+    inner = np.array([_hashed(label, f"{seed} inner", INNER) for label in levels.tolist()], dtype=np.int64)
+    return Folds(outer[codes], inner[codes], codes.astype(np.int64), n_folds)
+
+
+def _empty(label: object) -> bool:
+    return label is None or label != label or label == ""
+
+
+def _hashed(label: str, salt: str, parts: int) -> int:
+    digest = hashlib.blake2b(f"{salt}|{label}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") * parts >> 64
+
+
+@dataclass(frozen=True, slots=True)
+class Nuisances:
+    """Cross-fitted first steps of the rows of a stack.
+
+    Parameters
+    ----------
+    stack : Stack
+        Rows that have them (blocks too small are gone).
+    expected : ndarray of shape (N,)
+        Change expected without treatment, from a model of comparison units in other folds.
+    propensity : ndarray of shape (N,)
+        Probability to belong to the cohort, from a model of the other folds.
+    """
+
+    stack: Stack
+    expected: FloatArray
+    propensity: FloatArray
+
+
+def cross_fit(
+    stack: Stack,
+    folds: Folds,
+    unit_ids: AnyArray,
+    *,
+    regression: RegressionModel,
+    propensity: PropensityModel,
+    seed: int,
+) -> Nuisances:
+    """Fit the first steps of every block on all folds but one and predict that one.
+
+    Raises
+    ------
+    TooFewClustersError
+        If fewer than `MIN_CLUSTERS` clusters have treated units.
+    EstimationError
+        If no block has enough units.
+    OverlapError
+        If treated units have a propensity of `MAX_PROPENSITY` or more.
+    """
+    n_clusters = len(np.unique(folds.cluster[stack.unit[stack.treated]]))
+    if n_clusters < MIN_CLUSTERS:
+        raise TooFewClustersError(
+            f"Only {n_clusters} clusters have treated units; scores need {MIN_CLUSTERS}.",
+            hint="Use a lower cluster level, more cohorts, or a synthetic control for a single group.",
+        )
+    stack = _without_small_blocks(stack, folds)
+    expected, probability = np.full(len(stack.unit), np.nan), np.full(len(stack.unit), np.nan)
+    fold = folds.of_unit[stack.unit]
+    weight = balanced_weight(stack)
+    with quick_checks():
+        for block in range(stack.n_blocks):
+            rows = np.flatnonzero(stack.block == block)
+            for k in np.unique(fold[rows]):
+                train, test = rows[fold[rows] != k], rows[fold[rows] == k]
+                others = train[~stack.treated[train]]
+                model = regression_model(regression, seed)
+                expected[test] = fit_predict(model, stack, others, test, stack.change, weight)
+                probability[test] = fit_share(propensity_model(propensity, seed), stack, train, test, weight)
+    _check_overlap(stack, probability, unit_ids)
+    return Nuisances(stack, expected, probability)
+
+
+def _without_small_blocks(stack: Stack, folds: Folds) -> Stack:
+    """Leave out blocks with a training part too small to fit the first steps on."""
+    need = max(MIN_TREATED, stack.features.shape[1] + 2)
+    fold = folds.of_unit[stack.unit]
+    counts = np.zeros((2, stack.n_blocks, folds.n_folds), dtype=np.int64)
+    np.add.at(counts, (stack.treated.astype(np.int64), stack.block, fold), 1)
+    smallest = (counts.sum(axis=2, keepdims=True) - counts).min(axis=(0, 2))
+    small = np.flatnonzero(smallest < need)
+    if len(small) == 0:
+        return stack
+    cohorts = ", ".join(sorted({f"{stack.cohort[b]:g}" for b in small}))
+    if len(small) == stack.n_blocks:
+        raise EstimationError(
+            f"No cohort has enough units for scores: {need} treated and {need} comparison units are needed outside "
+            f"each of the {folds.n_folds} folds ({stack.features.shape[1]} features).",
+            hint="Use fewer modifiers and covariates, or a wider comparison pool.",
+        )
+    lost = int((stack.treated & np.isin(stack.block, small)).sum())
+    note = (
+        f"{len(small)} blocks of cohorts {cohorts} ({lost} treated unit-blocks) left out of the scores: fewer than "
+        f"{need} treated or comparison units outside a fold"
+    )
+    return stack.take(~np.isin(stack.block, small), note)
+
+
+def balanced_weight(stack: Stack) -> FloatArray:
+    """Row weights whose mean is the same among treated and comparison rows of a block.
+
+    Odds of propensities are used up to a factor per block, so the factor is free; this choice keeps propensities on the
+    scale of counts, on which the limits for overlap are stated.
+    """
+    side = 2 * stack.block + stack.treated
+    total = np.bincount(side, weights=stack.weight, minlength=2 * stack.n_blocks)
+    count = np.bincount(side, minlength=2 * stack.n_blocks)
+    return np.asarray(stack.weight * (count / np.where(total > 0, total, 1.0))[side])
+
+
+def fit_predict(
+    model: Any, stack: Stack, train: IntArray, test: IntArray, target: FloatArray, weight: FloatArray
+) -> FloatArray:
+    """Predictions of a regression; the weighted mean if there are no features."""
+    if stack.features.shape[1] == 0:
+        return np.full(len(test), np.average(target[train], weights=weight[train]))
+    fitted = fit_model(model, stack.features[train], target[train], weight[train])
+    return np.asarray(fitted.predict(stack.features[test]), dtype=float).reshape(-1)
+
+
+def fit_share(model: Any, stack: Stack, train: IntArray, test: IntArray, weight: FloatArray) -> FloatArray:
+    """Predicted probabilities of treatment; the share if there are no features."""
+    own = stack.treated[train]
+    if stack.features.shape[1] == 0:
+        return np.full(len(test), float(np.average(own, weights=weight[train])))
+    fitted = fit_model(model, stack.features[train], own.astype(np.int64), weight[train])
+    return np.asarray(fitted.predict_proba(stack.features[test]), dtype=float)[:, 1]
+
+
+def _check_overlap(stack: Stack, probability: FloatArray, unit_ids: AnyArray) -> None:
+    alone = stack.treated & (probability >= MAX_PROPENSITY)
+    if not alone.any():
+        return
+    units = np.unique(stack.unit[alone])
+    worst = int(np.bincount(stack.block[alone], minlength=stack.n_blocks).argmax())
+    rows = stack.block == worst
+    name = stack.feature_names[_most_apart(stack.features[rows], stack.treated[rows])]
+    raise OverlapError(
+        f"{len(units)} treated units have no comparable unit (propensity {MAX_PROPENSITY} or more; first: "
+        f"{', '.join(str(unit) for unit in unit_ids[units[:3]])}). Treated and comparison units differ most in "
+        f"{name!r} (cohort {stack.cohort[worst]:g}).",
+        hint=f"Leave {name!r} out, widen the comparison pool, or restrict the panel to units with comparable ones.",
+    )
+
+
+def _most_apart(features: FloatArray, treated: BoolArray) -> int:
+    """Feature with the largest standardised difference between the sides."""
+    gap = np.abs(features[treated].mean(axis=0) - features[~treated].mean(axis=0))
+    spread = np.sqrt((features[treated].var(axis=0) + features[~treated].var(axis=0)) / 2)
+    return int(np.argmax(gap / np.maximum(spread, 1e-12)))

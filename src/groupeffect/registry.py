@@ -62,6 +62,9 @@ class EstimatorInfo:
         Names of data-generating processes of ``simulate.dgps`` under which it is unbiased.
     exact_tol : float
         Largest absolute error on a noiseless panel with a known effect.
+    influence_tol : float
+        Largest relative distance of the influence from the derivative of the estimate in unit weights. Above the default
+        only where cross-fitted first steps are held fixed in the influence, so that terms of second order remain.
     varies_with : frozenset of Invariance
         Changes of the data under which the estimate moves by construction of the method (synthetic control without an
         intercept, for instance, varies with ``"unit_constants"``); the contract suite checks all others.
@@ -75,6 +78,7 @@ class EstimatorInfo:
     handles: frozenset[Feature]
     unbiased_under: tuple[str, ...] = ()
     exact_tol: float = 1e-9
+    influence_tol: float = 1e-5
     varies_with: frozenset[Invariance] = frozenset()
 
 

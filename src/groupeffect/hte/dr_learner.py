@@ -117,6 +117,7 @@ class DRLearner:
         ),
         unbiased_under=("constant_effects", "covariate_trends"),
         exact_tol=1e-8,
+        influence_tol=0.3,
         varies_with=frozenset({"unit_labels", "duplication"}),
     )
 

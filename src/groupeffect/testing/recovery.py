@@ -65,11 +65,15 @@ def _largest_error(estimate: FloatArray, truth: FloatArray, what: str, tolerance
 
 
 def expected_rows(index: EffectIndex, effect: EffectPath) -> FloatArray:
-    """Truth of an estimator's own rows: zero before treatment; nan where rows mix different effects."""
+    """Truth of an estimator's own rows: zero before treatment; nan where rows mix different effects.
+
+    A term that starts with ``"projection:"`` is a slope of the effect, so it is zero if all effects are equal.
+    """
     elapsed = np.where(np.isnan(index.event_time), index.time - index.cohort, index.event_time)
     after = np.where(np.isnan(elapsed), True, elapsed >= 0)
     if effect is constant_effect:
-        return np.where(after, 0.5, 0.0)
+        slope = np.char.startswith(index.term.astype(str), "projection:")
+        return np.where(after & ~slope, 0.5, 0.0)
     truth = effect(index.cohort, elapsed)
     return np.where(after, truth, 0.0)
 

@@ -8,7 +8,7 @@ from groupeffect.errors import MissingColumnError, PanelError, SpecError
 from groupeffect.panel.aliases import HEADER_ALIASES, VALUE_ALIASES
 from groupeffect.panel.missingness import missingness_support
 from groupeffect.panel.school_files import read_school_files
-from groupeffect.simulate.schools import simulate_schools
+from groupeffect.simulate import simulate_schools, write_reform
 
 
 def with_row(frame, *values):
@@ -180,8 +180,7 @@ def test_reference_must_be_large_enough(files, write):
 def reform(tmp_path_factory):
     reform = simulate_schools("clean", n_schools=400, seed=7)
     folder = tmp_path_factory.mktemp("reform")
-    for name in ("schools", "scores", "membership", "crosswalk", "codebook"):
-        getattr(reform, name).to_csv(folder / f"{name}.csv", index=False)
+    write_reform(reform, folder)
     return reform, read_school_files(folder)
 
 
@@ -204,6 +203,23 @@ def test_truth_is_recovered_through_faults_mergers_and_rescaled_exams(reform):
     assert np.corrcoef(seen["score"], seen["expected"])[0, 1] > 0.999
     assert (both["role_x"] == both["role_y"]).all()
     np.testing.assert_array_equal(both["join_year"], both["cohort"].astype(float))
+
+
+def test_truth_is_recovered_to_rounding_without_faults(tmp_path):
+    reform = simulate_schools("composition", n_schools=200, seed=2, faults=False)
+    write_reform(reform, tmp_path)
+    data = read_school_files(tmp_path)
+    assert data.report.violations == ()
+    expected = reform.truth.school_year().assign(expected=lambda table: table["y0"] + table["tau"] + table["noise"])
+    both = data.schools.merge(expected[["school_id", "year", "expected"]], on=["school_id", "year"])
+    assert len(both) == len(expected)
+    assert (both["score"] - both["expected"]).abs().max() < 1e-3
+
+
+def test_generated_chinese_files_give_the_same_panel(reform, tmp_path):
+    truth, data = reform
+    write_reform(truth, tmp_path, encoding="gb18030", headers="zh")
+    assert_same(read_school_files(tmp_path).panel(), data.panel())
 
 
 def test_reference_is_that_of_the_generator_under_every_id(reform):

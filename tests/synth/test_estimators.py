@@ -18,6 +18,7 @@ from groupeffect.errors import (
     SpecError,
     UnbalancedError,
 )
+from groupeffect.simulate.dgps import dgp
 from groupeffect.synth._block import POOR_FIT
 
 SC = ge.synth.SyntheticControl
@@ -64,6 +65,20 @@ def test_recovers_effects_when_donors_span_the_treated_path(make_panel, estimato
     np.testing.assert_allclose(fit.effects.estimate[:15], 0.0, atol=estimator.info.exact_tol)
     np.testing.assert_allclose(fit.effects.estimate[15:], 4.0, atol=estimator.info.exact_tol)
     np.testing.assert_allclose(fit.effects.counterfactual.omega[[1, 3, 6]], [0.5, 0.3, 0.2], atol=1e-6)
+
+
+@pytest.mark.parametrize("estimator", [SC(), SC(intercept=True), SDID(eta_omega=0.0)])
+def test_recovers_the_truth_of_the_factor_design(estimator):
+    """Units differ in their response to common factors, so plain differences are biased; a twin exists."""
+    frame, truth = dgp("factor", n_units=80, n_times=20, seed=2, noise=0.0)
+    columns = ge.Columns(unit="unit", time="time", outcome="y", cohort="cohort", never=(0,))
+    panel = ge.read_panel(frame, columns)
+    treated = tuple(panel.unit_ids[np.isfinite(panel.adoption)].tolist())
+    design = ge.block_design(panel, treated=treated, start=float(truth["cohort"].iloc[0]))
+    found = estimates(estimator, panel, design)[-len(truth) :]
+    np.testing.assert_allclose(found, truth["att"], atol=1e-6)
+    plain = estimates(SDID(unit_weights="uniform", time_weights="uniform"), panel, design)[-len(truth) :]
+    assert np.abs(plain - truth["att"]).max() > 0.1
 
 
 def test_constant_outcomes_give_equal_weights_and_no_effect(make_panel):
@@ -298,6 +313,8 @@ def test_designs_that_cannot_work(factor_block, estimator):
     staggered[1] = 2012
     with pytest.raises(DesignError, match=r"2 \(2011, 2012\)"):
         ge.fit(estimator, panel, design.reassign(staggered))
+    with pytest.raises(DesignError, match="no base period"):
+        ge.fit(estimator, panel, dataclasses.replace(design, baseline=ge.baseline_window(2001, 2003)))
     with pytest.raises(DesignError, match="no treated time"):
         ge.fit(estimator, panel, dataclasses.replace(design, effect_times=panel.times < 2005))
 

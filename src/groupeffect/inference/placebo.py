@@ -22,6 +22,7 @@ from groupeffect.errors import (
 from groupeffect.inference.base import estimable
 from groupeffect.inference.critical import critical_value, interval, p_value, ratio
 from groupeffect.inference.jackknife import on_rows_of
+from groupeffect.numerics.threads import one_blas_thread
 from groupeffect.protocols import Uncertainty
 
 if TYPE_CHECKING:
@@ -138,12 +139,10 @@ class PlaceboUnits:
 
 def _run(fit: Fit, groups: list[IntArray]) -> tuple[FloatArray, list[Counterfactual | None]]:
     """Estimates (nan where a run failed) and paths of the placebo runs."""
-    from threadpoolctl import threadpool_limits
-
     estimates = np.full((len(groups), len(fit.effects.index)), np.nan)
     paths: list[Counterfactual | None] = []
     cohorts = fit.design.cohort[fit.design.treated()]
-    with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
+    with one_blas_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", PoorPreFitWarning)
         for row, group in enumerate(groups):
             try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from groupeffect._types import BoolArray, FloatArray, IntArray
+from groupeffect.design.baseline import BaselineWindow
 from groupeffect.design.design import Design
 from groupeffect.effects.effects import Counterfactual, EffectIndex, Effects, ImpliedWeights
 from groupeffect.effects.influence import Shares
@@ -19,6 +20,7 @@ from groupeffect.errors import (
     PoorPreFitWarning,
     UnbalancedError,
 )
+from groupeffect.numerics.threads import one_blas_thread
 from groupeffect.panel.panel import Panel
 from groupeffect.synth._weights import BlockWeights, Rule, Solver, WeightFit, block_weights
 
@@ -89,10 +91,16 @@ def read_block(panel: Panel, design: Design, *, name: str) -> Block:
     NoPrePeriodError
         If fewer than two times before treatment are left to fit.
     DesignError
-        If units start treatment at several times, or no treated time is to be reported.
+        If units start treatment at several times, no treated time is to be reported, or the design has a baseline
+        window.
     UnbalancedError
         If an outcome of the block is not observed.
     """
+    if isinstance(design.baseline, BaselineWindow):
+        raise DesignError(
+            f"{name} has no base period, so the baseline window {design.baseline} would do nothing.",
+            hint="Use ge.block_design(...); mark the times to fit with design.refit_on(times).",
+        )
     treated = design.treated()
     start = _one_start(design.cohort[treated], name)
     donor = design.comparison_pool & ~treated
@@ -183,17 +191,18 @@ class _Implied:
 
 def estimate_block(panel: Panel, design: Design, block: Block, *, unit: Rule, time: Rule, solver: Solver) -> Effects:
     """Effects with weights found by two rules; see :func:`groupeffect.synth._weights.block_weights`."""
-    weights = block_weights(
-        block.donors[:, block.before],
-        block.donors[:, block.after].mean(axis=1),
-        block.target[block.before],
-        unit=unit,
-        time=time,
-        solver=solver,
-    )
-    levels_must_agree = unit.kind == "balance" and not unit.intercept
-    notes = (*_certificates(weights), *_outside(block, design.times, levels_must_agree))
-    effects = block_effects(panel, design, block, weights.omega, weights.lambda_, notes)
+    with one_blas_thread():
+        weights = block_weights(
+            block.donors[:, block.before],
+            block.donors[:, block.after].mean(axis=1),
+            block.target[block.before],
+            unit=unit,
+            time=time,
+            solver=solver,
+        )
+        levels_must_agree = unit.kind == "balance" and not unit.intercept
+        notes = (*_certificates(weights), *_outside(block, design.times, levels_must_agree))
+        effects = block_effects(panel, design, block, weights.omega, weights.lambda_, notes)
     path = effects.counterfactual
     if path is not None and relative_rmspe(block, path.pre_rmspe) > POOR_FIT:
         warnings.warn(effects.notes[0], PoorPreFitWarning, stacklevel=4)

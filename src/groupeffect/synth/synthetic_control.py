@@ -83,6 +83,7 @@ class SyntheticControl:
         provides=frozenset({"refit", "counterfactual", "weights"}),
         handles=frozenset({"block", "anticipation", "never_treated", "unit_weight"}),
         exact_tol=1e-6,
+        varies_with=frozenset({"unit_constants"}),
     )
 
     def __post_init__(self) -> None:

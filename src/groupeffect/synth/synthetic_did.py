@@ -57,7 +57,7 @@ class SyntheticDiD:
     estimator of [1]_ (algorithm 1 and equations 2.1 to 2.3). The noise level is the standard deviation of the donors'
     first differences before treatment; it includes time shocks common to all units, so the penalty, and through it the
     estimate, is not exactly free of them (it is free of unit constants). Treated units count with ``unit_weight``;
-    the penalty uses their number.
+    the penalty uses their number, so that a unit listed twice is not quite the same as one with weight two.
 
     There is no influence function: use ``PlaceboUnits`` (algorithm 4 of [1]_) or, with several treated units,
     ``Jackknife``. The jackknife of [1]_ (algorithm 3) keeps the weights; fit ``estimator.holding(effects)`` for it.
@@ -86,8 +86,9 @@ class SyntheticDiD:
         reference="arkhangelsky2021",
         family="synth",
         provides=frozenset({"refit", "counterfactual", "weights"}),
-        handles=frozenset({"block", "anticipation", "never_treated"}),
+        handles=frozenset({"block", "anticipation", "never_treated", "unit_weight"}),
         exact_tol=1e-6,
+        varies_with=frozenset({"time_shocks", "duplication"}),
     )
 
     def __post_init__(self) -> None:

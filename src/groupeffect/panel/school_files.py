@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
@@ -318,9 +319,10 @@ def _default_baseline(schools: pd.DataFrame, membership: pd.DataFrame) -> tuple[
     first = int(years.min())
     for table in (membership, schools):
         if "designation_window" in table.columns:
-            starts = table["designation_window"].drop_duplicates().dropna().astype(str).str.extract(r"(\d{4})")[0].dropna().astype(int)
-            if len(starts):
-                return first, int(starts.min()) - 1
+            windows = table["designation_window"].dropna().unique()
+            starts = [int(found[0]) for text in windows if (found := re.search(r"\d{4}", str(text)))]
+            if starts:
+                return first, min(starts) - 1
     for table in (membership, schools):
         if "designated_weak_year" in table.columns and table["designated_weak_year"].notna().any():
             return first, int(table["designated_weak_year"].min()) - _SELECTION_YEARS

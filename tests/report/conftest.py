@@ -6,7 +6,6 @@ import pytest
 
 from groupeffect.report.content import (
     Certainty,
-    CertaintyStep,
     Contrast,
     Estimate,
     Horizon,
@@ -43,7 +42,8 @@ def support_table():
     for cohort, size in {2022: 128, 2023: 117, 2024: 116, 2025: 98}.items():
         for year in range(2016, 2026):
             n = left.get(year, counts[2022]) if year >= cohort else 0
-            status = "before" if year < cohort else "identified" if n else "no_comparison"
+            early = "baseline" if year < 2020 else "selection" if year < 2022 else "before"
+            status = early if year < cohort else "identified" if n else "no_comparison"
             rows.append((cohort, year, size, n, status))
     return Table.of(pd.DataFrame(rows, columns=["cohort", "time", "n_treated", "n_comparison", "status"]))
 
@@ -51,10 +51,10 @@ def support_table():
 def designs_table(truth=True):
     rows = [
         ("member", "before_after", 0.121, 0.100, 0.142, 361, 0, 0.071),
-        ("member", "last_base", 0.099, 0.071, 0.127, 361, 331, 0.071),
+        ("member", "last_year_base", 0.099, 0.071, 0.127, 361, 331, 0.071),
         ("member", "pre_designation", 0.083, 0.042, 0.124, 361, 331, 0.071),
         ("core", "before_after", -0.071, -0.095, -0.047, 160, 0, -0.031),
-        ("core", "last_base", -0.055, -0.087, -0.023, 160, 240, -0.031),
+        ("core", "last_year_base", -0.055, -0.087, -0.023, 160, 240, -0.031),
         ("core", "pre_designation", -0.036, -0.073, 0.001, 160, 240, -0.031),
     ]
     names = ["role", "analysis", "estimate", "conf_low", "conf_high", "n_treated", "n_comparison", "true_value"]
@@ -79,7 +79,8 @@ def synthetic_table():
     gap = np.where(year >= 2022, 0.03 * (year - 2021), 0.004 * np.cos(3 * year))
     frame = pd.DataFrame({"time": year, "observed": twin + gap, "synthetic": twin, "gap": gap})
     frame["conf_low"], frame["conf_high"] = gap - 0.03, gap + 0.03
-    frame["treated"] = year >= 2022
+    frame["is_treated"] = year >= 2022
+    frame["n_treated"], frame["n_donors"] = 1, 9
     return Table.of(frame)
 
 
@@ -112,14 +113,17 @@ def make_info(**changes):
     return StudyInfo(**{**given, **changes})
 
 
-def make_certainty(*steps):
-    return Certainty(tuple(CertaintyStep(code, change) for code, change in steps))
+def make_certainty(start=3, *failed):
+    every = ("comparison", "pre_trend", "attrition", "power", "sensitivity", "declared")
+    return Certainty("staggered", start, failed, tuple(name for name in every if name not in failed), ("intake",))
 
 
-MODERATE = (("staggered", 3),)
+MODERATE = (3,)
+LOW = (3, "pre_trend")
+VERY_LOW = (3, "pre_trend", "power")
 
 
-def make_member(value=0.083, low=0.042, high=0.124, steps=MODERATE):
+def make_member(value=0.083, low=0.042, high=0.124, certainty=MODERATE):
     overall = Estimate(
         "member.overall", value, low, high, std_error=0.021, n_treated=361, n_comparison=331, n_clusters=189,
         n_pupils=24120, source="results/member_overall.json#0",
@@ -129,11 +133,13 @@ def make_member(value=0.083, low=0.042, high=0.124, steps=MODERATE):
         [0.02, 0.018, 0.017, 0.018, 0.021, 0.022, 0.022, 0.027, 0.036], 361, 98, band=True,
     )  # fmt: skip
     return RoleResults(
-        "member", overall, path, make_certainty(*steps), "weak", 361, 331, 160, 18, n_pupils=24120, n_clusters=189
+        "member", overall, path, make_certainty(*certainty), "weak", 361, 331, 160, 18,
+        n_pupils=24120, within_area=True,
+        alternatives=(Estimate("member.all_never", 0.069, 0.044, 0.094, n_treated=402, n_comparison=844),),
     )
 
 
-def make_core(value=-0.036, low=-0.073, high=0.001, steps=MODERATE):
+def make_core(value=-0.036, low=-0.073, high=0.001, certainty=MODERATE):
     overall = Estimate(
         "core.overall", value, low, high, std_error=0.019, n_treated=160, n_comparison=240,
         source="results/core_overall.json#0",
@@ -142,7 +148,7 @@ def make_core(value=-0.036, low=-0.073, high=0.001, steps=MODERATE):
         np.arange(-6, 3), [-0.006, 0.009, 0.003, -0.004, -0.002, -0.008, -0.018, -0.041, -0.052],
         [0.015, 0.015, 0.014, 0.015, 0.017, 0.017, 0.017, 0.02, 0.027], 160, 41,
     )  # fmt: skip
-    return RoleResults("core", overall, path, make_certainty(*steps), "strong", 160, 240, 160, 18, n_clusters=160)
+    return RoleResults("core", overall, path, make_certainty(*certainty), "strong", 160, 240, 160, 18, within_area=True)
 
 
 def labelled(key, en, zh, value, half, n, pupils=None):
@@ -158,7 +164,7 @@ def make_study(**changes):
         "core": make_core(),
         "net": Estimate("net.overall", 0.041, 0.006, 0.076, n_treated=521, source="results/net.json#0"),
         "net_certainty": make_certainty(*MODERATE),
-        "non_inferiority": NonInferiority("not_met", 0.05, -0.067, source="results/core_ni.json"),
+        "non_inferiority": NonInferiority("harm_not_excluded", 0.05, -0.067, 0.002, source="results/core_ni.json"),
         "horizon": Horizon(2, 2024, 2025, source="results/support.json"),
         "support": support_table(),
         "luck": Luck(0.121, 0.051, source="results/luck.json"),
@@ -175,7 +181,7 @@ def make_study(**changes):
             labelled("sub.tiny", "Island schools", "海岛学校", 0.2, 0.3, 2, 7),
         ),
         "contrasts": (
-            Contrast(labelled("con.model", "a", "b", 0.08, 0.07, 256), Text("Groups of the intensive model", "紧密型集团"), Text("groups of the loose model", "松散型集团")),
+            Contrast(labelled("con.model", "", "", 0.08, 0.07, 256), Text("Groups of the intensive model", "紧密型集团"), Text("groups of the loose model", "松散型集团")),
         ),
         "outcomes": (labelled("out.math", "Mathematics", "数学", 0.099, 0.046, 361), labelled("out.chinese", "Chinese", "语文", 0.066, 0.04, 361)),
         "synthetic_path": synthetic_table(),

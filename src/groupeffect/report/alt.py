@@ -66,7 +66,7 @@ def _name(name: str, language: Language) -> str:
 
 
 def _support_map(frame: pd.DataFrame, language: Language) -> str:
-    after = frame[frame["status"] != "before"]
+    after = frame[frame["status"].isin(["identified", "no_comparison"])]
     good = after[after["status"] == "identified"]
     last = format_number(float(good["time"].max()), "year", language) if len(good) else "–"
     counts = {"total": len(after), "identified": len(good), "lost": len(after) - len(good)}
@@ -75,7 +75,7 @@ def _support_map(frame: pd.DataFrame, language: Language) -> str:
 
 
 def _synthetic_path(frame: pd.DataFrame, language: Language) -> str:
-    treated = frame["treated"].astype(bool)
+    treated = frame["is_treated"].astype(bool)
     years = {
         "first": float(frame["time"].min()),
         "last": float(frame["time"].max()),

@@ -13,19 +13,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from groupeffect.errors import ReportError
+from groupeffect.reform.certainty import certainty_label
 from groupeffect.report.plain import Language, Table, Text, from_json, to_json
 
 if TYPE_CHECKING:
     import os
 
+    from groupeffect.reform.certainty import Certainty as ReformCertainty
+    from groupeffect.reform.effects import RoleEffect
+    from groupeffect.reform.noninferiority import NonInferiority as ReformNonInferiority
+    from groupeffect.reform.support import SupportMap
     from groupeffect.result import Result
+
+Verdict: TypeAlias = Literal["not_harmed_beyond_margin", "harm_not_excluded", "harmed"]
 
 __all__ = [
     "Certainty",
-    "CertaintyStep",
     "Contrast",
     "Estimate",
     "Horizon",
@@ -136,47 +142,42 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class CertaintyStep:
-    """One reason in a certainty score.
-
-    Parameters
-    ----------
-    code : str
-        Name of the reason; its words stand in the locale files under ``certainty``.
-    change : int
-        Where the score starts (first step) or what is added (later steps).
-    value : float, optional
-        The number behind the reason.
-    """
-
-    code: str
-    change: int
-    value: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Certainty:
-    """How sure one can be of an estimate, 0 to 5, with the reasons.
+    """How sure one can be of an estimate, with the reasons as codes; their words stand in the locale files.
 
     Parameters
     ----------
-    steps : tuple of CertaintyStep
-        Where the score starts and each change.
+    design : str
+        Study design that the score starts from, for example ``"staggered"``.
+    start : int
+        Points of the design, an extra point included.
+    failed, passed, not_assessed : tuple of str
+        Names of the checks that cost a point each, that cost none, and that were not made.
     """
 
-    steps: tuple[CertaintyStep, ...]
+    design: str
+    start: int
+    failed: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
+    not_assessed: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, found: ReformCertainty) -> Certainty:
+        """Take over a certainty of :func:`groupeffect.reform.certainty.certainty`."""
+        failed, passed, unknown = (
+            tuple(check.name for check in found.checks if check.passed is outcome) for outcome in (False, True, None)
+        )
+        return cls(found.design, found.start, failed, passed, unknown)
 
     @property
     def score(self) -> int:
-        """Sum of the steps, kept between 0 and 5."""
-        return max(0, min(5, sum(step.change for step in self.steps)))
+        """Points left, 0 to 5."""
+        return max(0, min(5, self.start - len(self.failed)))
 
     @property
     def label(self) -> Literal["high", "moderate", "low", "very_low"]:
         """5 and 4 high, 3 moderate, 2 low, 1 and 0 very low."""
-        if self.score >= 4:
-            return "high"
-        return {3: "moderate", 2: "low"}.get(self.score, "very_low")  # type: ignore[return-value]
+        return certainty_label(self.score)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +200,11 @@ class RoleResults:
         Treated schools, schools compared with, school groups, counties.
     n_pupils : int, optional
         Pupils behind the effect.
-    cluster : str
-        Code of what is taken as independent: "school", "school_group", "county".
-    n_clusters : int, optional
-        How many there are.
+    alternatives : tuple of Estimate
+        The same effect against other comparison schools; the label is left empty and the key ends in the code of the
+        comparison, for example ``"member.all_never"``.
+    within_area : bool
+        Whether common shocks of areas are taken out.
     """
 
     role: Literal["member", "core"]
@@ -215,8 +217,49 @@ class RoleResults:
     n_groups: int
     n_counties: int
     n_pupils: int | None = None
-    cluster: str = "school_group"
-    n_clusters: int | None = None
+    alternatives: tuple[Estimate, ...] = ()
+    within_area: bool = False
+
+    @classmethod
+    def of(
+        cls, effect: RoleEffect, certainty: Certainty, *, source: str = "", n_pupils: int | None = None
+    ) -> RoleResults:
+        """Take over an effect of :func:`groupeffect.reform.member_effect` or ``core_effect``.
+
+        Parameters
+        ----------
+        effect : RoleEffect
+            The effect.
+        certainty : Certainty
+            Certainty of its overall estimate.
+        source : str
+            Folder of the results files; ``{role}_overall.json`` and so on are added.
+        n_pupils : int, optional
+            Pupils behind it.
+        """
+        role, area = effect.role, effect.spec.roles.area
+        after = [cell.n_comparison for cell in effect.support.cells if cell.phase == "after" and cell.identified]
+        place = f"{source}/" if source else ""
+        others = tuple(
+            Estimate.of(other.overall, f"{role}.{other.pool}", source=f"{place}{role}_{other.pool}.json")
+            for other in effect.alternatives
+        )
+        return cls(
+            role,
+            Estimate.of(
+                effect.overall, f"{role}.overall", source=f"{place}{role}_overall.json", n_pupils=n_pupils
+            ),
+            Table.of(effect.event_study.tidy()),
+            certainty,
+            effect.pool,
+            n_schools=effect.n_schools,
+            n_comparison=max(after, default=0),
+            n_groups=effect.n_groups,
+            n_counties=effect.n_areas,
+            n_pupils=n_pupils,
+            alternatives=others,
+            within_area=area is not None and area in effect.fit.panel.attributes,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,24 +268,29 @@ class NonInferiority:
 
     Parameters
     ----------
-    verdict : {"met", "not_met", "harmed"}
-        ``met``: the one-sided lower bound is above ``-margin``. ``harmed``: not met and the two-sided interval lies
-        below zero. ``not_met`` otherwise.
+    verdict : {"not_harmed_beyond_margin", "harm_not_excluded", "harmed"}
+        As in :class:`groupeffect.reform.noninferiority.NonInferiority`.
     margin : float
         Declared margin, positive, outcome units.
-    bound : float
-        One-sided lower bound.
+    lower, upper : float
+        One-sided bounds, each at `level`.
     level : float, default 0.95
-        Level of the one-sided bound.
+        Level of each bound.
     source : str
         Where it was computed.
     """
 
-    verdict: Literal["met", "not_met", "harmed"]
+    verdict: Verdict
     margin: float
-    bound: float
+    lower: float
+    upper: float
     level: float = 0.95
     source: str = ""
+
+    @classmethod
+    def of(cls, found: ReformNonInferiority, *, source: str = "") -> NonInferiority:
+        """Take over a verdict of :func:`groupeffect.reform.noninferiority.noninferiority`."""
+        return cls(found.verdict, found.margin, found.lower, found.upper, found.level, source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +305,8 @@ class Horizon:
         Last calendar time at which they could.
     exhausted_from : float, optional
         First calendar time of the data without any comparable school outside; None if there is none.
+    pool : str, default "weak"
+        Comparison pool that is exhausted.
     source : str
         Where it was computed.
     """
@@ -264,7 +314,14 @@ class Horizon:
     last_event_time: float
     last_time: float
     exhausted_from: float | None = None
+    pool: str = "weak"
     source: str = ""
+
+    @classmethod
+    def of(cls, support: SupportMap, *, source: str = "") -> Horizon:
+        """Take over the end of a support map."""
+        ends = support.exhausted_from
+        return cls(support.last_event_time, support.last_time, None if math.isnan(ends) else ends, support.pool, source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,16 +425,18 @@ class StudyResults:
     horizon : Horizon
         How far effects can be known.
     support : Table
-        Columns cohort, time, n_treated, n_comparison, identified: see ``figures.support_map_frame``.
+        Of the members: ``Table.of(figures.support_map_frame(...))``.
     luck : Luck, optional
         Regression to the mean in the raw change of members.
     design_comparison : Table
         Columns role, analysis, estimate, conf_low, conf_high, n_treated, n_comparison; analysis one of "before_after",
-        "last_base", "pre_designation".
+        "last_year_base", "pre_designation".
     estimators, subgroups, outcomes : tuple of Estimate
         Further estimates with labels: other estimators, subgroups and models, other outcomes. All are shown.
     contrasts : tuple of Contrast
         Differences between two subgroups or models.
+    net_certainty : Certainty, optional
+        Needed with `net`.
     synthetic_path, effect_distribution, missingness : Table
         What the figures of the same names draw; empty if there is none.
     baseline, attrition : Table
@@ -432,7 +491,8 @@ class StudyResults:
         roles = [role.overall for role in (self.member, self.core) if role is not None]
         net = [] if self.net is None else [self.net]
         differences = [contrast.difference for contrast in self.contrasts]
-        return (*roles, *net, *self.estimators, *self.subgroups, *self.outcomes, *differences)
+        others = [other for role in (self.member, self.core) if role is not None for other in role.alternatives]
+        return (*roles, *others, *net, *self.estimators, *self.subgroups, *self.outcomes, *differences)
 
     def true_value(self, key: str) -> float | None:
         """Look up the true value of an estimate on synthetic data; None if it is not known."""

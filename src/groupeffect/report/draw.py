@@ -25,6 +25,8 @@ __all__ = [
     "draw_synthetic_path",
 ]
 
+_STATUSES = ("baseline", "selection", "before", "identified", "no_comparison", "not_observed")
+_HATCHES = {"no_comparison": "////", "selection": "...."}
 _LINE: dict[str, Any] = {"linewidth": 1.6, "solid_capstyle": "round"}
 
 
@@ -151,12 +153,12 @@ def draw_support_map(frame: pd.DataFrame, ax: Axes, language: Language) -> Axes:
         index=False
     ):
         x, y = np.searchsorted(times, time), np.searchsorted(cohorts, cohort)
-        hatch = "////" if status == "no_comparison" else None
+        hatch = _HATCHES.get(str(status))
         box = {"facecolor": COLOURS[str(status)], "edgecolor": "white", "linewidth": 1.5}
         ax.add_patch(_cell(float(x), float(y), hatch, box))
         if status == "identified" and not crowded:
             ax.text(x, y, words.number(float(n)), ha="center", va="center", fontsize=8, color="#1B1B1B")
-    sizes = frame.groupby("cohort")["n_treated"].first()
+    sizes = frame.groupby("cohort")["n_treated"].max()
     _grid_axes(ax, times, len(cohorts))
     ax.set_yticks(range(len(cohorts)))
     rows = [
@@ -166,13 +168,14 @@ def draw_support_map(frame: pd.DataFrame, ax: Axes, language: Language) -> Axes:
     ax.set_yticklabels(rows)
     ax.set_xlabel(words("x"))
     ax.set_ylabel(words("y"))
-    present = [name for name in ("before", "identified", "no_comparison") if (frame["status"] == name).any()]
+    present = [name for name in _STATUSES if (frame["status"] == name).any()]
     handles = [
-        Patch(facecolor=COLOURS[name], hatch="////" if name == "no_comparison" else None, edgecolor="white")
+        Patch(facecolor=COLOURS[name], hatch=_HATCHES.get(name), edgecolor="white")
         for name in present
     ]
     names = [words(name) for name in present]
-    ax.legend(handles, names, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, handlelength=1.4)
+    place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.45, -0.2)}
+    ax.legend(handles, names, ncols=len(names), columnspacing=1.2, handlelength=1.4, **place)
     return _finish(ax, language, [words("note")])
 
 
@@ -196,7 +199,7 @@ def draw_synthetic_path(frame: pd.DataFrame, ax: Axes, language: Language, show:
     """Observed and synthetic path, or the gap between them with its interval."""
     words = _Words("synthetic_path", language, frame.attrs)
     time = frame["time"].to_numpy(dtype=float)
-    start = float(time[frame["treated"].to_numpy(dtype=bool)].min())
+    start = float(time[frame["is_treated"].to_numpy(dtype=bool)].min())
     step = float(np.diff(time).min()) if len(time) > 1 else 1.0
     ax.axvline(start - step / 2, color="#8C8C8C", linewidth=0.9, linestyle=(0, (4, 3)))
     colour = COLOURS["member"]
@@ -215,8 +218,8 @@ def draw_synthetic_path(frame: pd.DataFrame, ax: Axes, language: Language, show:
         ax.set_ylabel(words("y_gap"))
     ax.set_xlabel(words("x"))
     ax.xaxis.set_major_locator(_whole_numbers())
-    counts = {name: int(frame.attrs.get(name, 0)) for name in ("n_treated", "n_donors")}
-    note = [words("note", n=words.number(counts["n_treated"]), m=words.number(counts["n_donors"]))]
+    n, m = (words.number(float(frame[name].iloc[0])) for name in ("n_treated", "n_donors"))
+    note = [words("note", n=n, m=m)]
     if show == "gap":
         note = [phrase(language, "ui.interval").format(level=words.level)]
     return _finish(ax, language, note)
@@ -307,7 +310,7 @@ def draw_design_comparison(frame: pd.DataFrame, ax: Axes, language: Language) ->
     """Estimates of the same schools under three designs, and the true value where it is known."""
     words = _Words("design_comparison", language, frame.attrs)
     _value_axis(ax, "x")
-    order = ("before_after", "last_base", "pre_designation")
+    order = ("before_after", "last_year_base", "pre_designation")
     place, ticks, labels = 0.0, [], []
     for role in [name for name in ("member", "core") if (frame["role"] == name).any()]:
         rows = frame[frame["role"] == role]

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
-from groupeffect.design.design import Design
 from groupeffect.report import draw
 from groupeffect.report.alt import alt_text
 from groupeffect.report.frames import (
@@ -35,7 +34,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from groupeffect.design.design import Design
+    from groupeffect.fitting import Fit
     from groupeffect.panel.panel import Panel
+    from groupeffect.reform.support import SupportMap
     from groupeffect.result import Result
 
 __all__ = [
@@ -104,19 +106,19 @@ def event_study(result: Result | Mapping[str, Result], *, ax: Axes | None = None
         return draw.draw_event_study(frame, axes, language)
 
 
-def support_map(design: Design, *, ax: Axes | None = None, language: Language = "en") -> Axes:
+def support_map(source: SupportMap | Fit | Design, *, ax: Axes | None = None, language: Language = "en") -> Axes:
     """Where effects can be estimated: cohort by time, with the number of comparison units left.
 
     Parameters
     ----------
-    design : Design
-        A staggered design.
+    source : SupportMap, Fit or Design
+        See :func:`support_map_frame`.
     ax : Axes, optional
         Where to draw; new axes by default.
     language : {"en", "zh"}, default "en"
         Language of the labels.
     """
-    frame = support_map_frame(design)
+    frame = support_map_frame(source)
     with _axes(ax, "support_map") as axes:
         return draw.draw_support_map(frame, axes, language)
 

@@ -10,13 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from groupeffect.errors import SmallCellError
 from groupeffect.report.content import Certainty, Contrast, Estimate, RoleResults, StudyResults
 from groupeffect.report.locale import phrase, slots
 from groupeffect.report.numbers import Number, NumberBook, decimals_for
 from groupeffect.report.plain import Language, Text
+from groupeffect.report.tables import SMALL_CELL
 from groupeffect.report.verdicts import (
-    check_non_inferiority,
     core_phrase,
+    core_verdict,
     effect_phrase,
     effect_verdict,
     months_phrase,
@@ -104,11 +106,13 @@ def thresholds(study: StudyResults) -> tuple[float, ...]:
     return tuple(limits)
 
 
-def months_slot(estimate: Estimate, decimals: int, book: NumberBook) -> Finding:
-    """Months of learning of an estimate, as a phrase."""
+def months_slot(estimate: Estimate, decimals: int, book: NumberBook, *, words: str = "months") -> Finding:
+    """Months of learning of an estimate, as a phrase of the group `words`; with its sign in cells."""
     name, months = months_phrase(estimate.value, decimals)
+    if words == "months_cell" and estimate.value < 0 and months:
+        name, months = "many", -months
     number = book.add(months, "count", source=f"{source_of(estimate)} in months of learning")
-    return Finding(f"{estimate.key}.months", f"months.{name}", slots={"n": number})
+    return Finding(f"{estimate.key}.months", f"{words}.{name}", slots={"n": number})
 
 
 def effect_finding(
@@ -132,8 +136,8 @@ def effect_finding(
     verdict = effect_verdict(estimate.low, estimate.high, study.info.sesoi)
     name = effect_phrase(verdict, certainty)
     key = f"{words}.{name}"
-    wanted = _wanted(key)
-    parts: dict[str, Slot] = dict(_interval_slots(study, estimate, book, wanted, as_loss=name.startswith("loss")))
+    wanted = wanted_slots(key)
+    parts: dict[str, Slot] = dict(interval_slots(study, estimate, book, wanted, as_loss=name.startswith("loss")))
     if "sesoi" in wanted:
         parts["sesoi"] = book.add(study.info.sesoi, "effect", source="declared smallest effect of interest")
     if "level" in wanted:
@@ -143,19 +147,37 @@ def effect_finding(
     return Finding(f"{estimate.key}.{words.partition('.')[0]}", key, verdict, parts)
 
 
-def _wanted(key: str) -> frozenset[str]:
+def wanted_slots(key: str) -> frozenset[str]:
     """Slots that a phrase has in any language."""
     return slots(phrase("en", key)) | slots(phrase("zh", key))
 
 
 def _decimals(study: StudyResults, estimate: Estimate) -> int:
-    return decimals_for((estimate.value, estimate.low, estimate.high), thresholds(study))
+    """Decimals of an estimate: its bounds keep their side of every threshold, its value that of zero."""
+    bounds = decimals_for((estimate.low, estimate.high), thresholds(study))
+    return max(bounds, decimals_for((estimate.value,), (0.0,)))
 
 
-def _interval_slots(
-    study: StudyResults, estimate: Estimate, book: NumberBook, wanted: frozenset[str], *, as_loss: bool = False
+def interval_slots(
+    study: StudyResults,
+    estimate: Estimate,
+    book: NumberBook,
+    wanted: frozenset[str] = frozenset({"value", "low", "high"}),
+    *,
+    as_loss: bool = False,
 ) -> Mapping[str, Number]:
-    """Value and range; a loss is told by its size, the smaller bound first."""
+    """Enter value and range; a loss is told by its size, the smaller bound first.
+
+    Raises
+    ------
+    SmallCellError
+        If fewer than 10 pupils stand behind the estimate.
+    """
+    if estimate.n_pupils is not None and estimate.n_pupils < SMALL_CELL:
+        raise SmallCellError(
+            f"A sentence on {estimate.key!r} would describe {estimate.n_pupils} pupils; the limit is {SMALL_CELL}.",
+            hint="Leave the estimate out of the sentences; tables show it without numbers.",
+        )
     values = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
     if as_loss:
         values = {"value": -estimate.value, "low": -estimate.high, "high": -estimate.low}
@@ -182,7 +204,9 @@ def core_findings(study: StudyResults, book: NumberBook) -> tuple[Finding, ...]:
         return ()
     effect = study.core.overall
     source = verdict.source or source_of(effect)
-    value, bound = book.effects((effect.value, verdict.bound), thresholds=thresholds(study), source=source)
+    digits = max(_decimals(study, effect), decimals_for((verdict.lower,), thresholds(study)))
+    value = book.add(effect.value, "effect", source=source_of(effect), decimals=digits)
+    bound = book.add(verdict.lower, "effect", source=source, decimals=digits)
     level = book.add(verdict.level, "level", source=source)
     behind = Finding(
         f"{effect.key}.bound", "finding.core.bound", slots={"value": value, "bound": bound, "level": level}
@@ -193,16 +217,16 @@ def core_findings(study: StudyResults, book: NumberBook) -> tuple[Finding, ...]:
 def _core(study: StudyResults, core: RoleResults, book: NumberBook, kind: str) -> Finding:
     verdict = study.non_inferiority
     assert verdict is not None
-    check_non_inferiority(verdict, core.overall)
-    key = f"{kind}.core.{core_phrase(verdict.verdict, core.certainty)}"
-    wanted = _wanted(key)
-    parts: dict[str, Slot] = dict(_interval_slots(study, core.overall, book, wanted, as_loss=True))
+    judged = core_verdict(verdict, core.overall)
+    key = f"{kind}.core.{core_phrase(judged, core.certainty)}"
+    wanted = wanted_slots(key)
+    parts: dict[str, Slot] = dict(interval_slots(study, core.overall, book, wanted, as_loss=True))
     if "margin" in wanted:
         parts["margin"] = book.add(verdict.margin, "effect", source="declared margin")
-    return Finding(f"{core.overall.key}.{kind}", key, verdict.verdict, parts)
+    return Finding(f"{core.overall.key}.{kind}", key, judged, parts)
 
 
-def path_finding(study: StudyResults, role: RoleResults, book: NumberBook) -> Finding | None:
+def path_finding(role: RoleResults, book: NumberBook) -> Finding | None:
     """First and last estimate after joining; None if there are not two."""
     frame = role.path.frame()
     if len(frame) == 0:
@@ -213,7 +237,7 @@ def path_finding(study: StudyResults, role: RoleResults, book: NumberBook) -> Fi
     first, last = after.iloc[0], after.iloc[-1]
     names = ("estimate", "conf_low", "conf_high")
     values = [float(row[name]) for row in (first, last) for name in names]
-    entered = book.effects(values, thresholds=thresholds(study), source=f"{role.role}.path")
+    entered = book.effects(values, thresholds=(0.0,), source=f"{role.role}.path")
     keys = ("first", "first_low", "first_high", "last", "last_low", "last_high")
     parts: dict[str, Slot] = dict(zip(keys, entered, strict=True))
     parts["years"] = book.add(last["event_time"] - first["event_time"], "count", source=f"{role.role}.path")
@@ -226,7 +250,8 @@ def horizon_finding(study: StudyResults, book: NumberBook) -> Finding:
     source = horizon.source or "horizon"
     if horizon.exhausted_from is not None:
         year = book.add(horizon.exhausted_from, "year", source=source)
-        return Finding("horizon", "finding.horizon.exhausted", "exhausted", {"year": year})
+        words = "exhausted" if horizon.pool == "weak" else "exhausted_other"
+        return Finding("horizon", f"finding.horizon.{words}", "exhausted", {"year": year})
     years = book.add(horizon.last_event_time, "count", source=source)
     return Finding("horizon", "finding.horizon.open", "open", {"years": years})
 
@@ -260,12 +285,10 @@ def design_findings(study: StudyResults, book: NumberBook) -> tuple[Finding, ...
     if len(table) == 0:
         return ()
     found = {str(row["analysis"]): float(row["estimate"]) for _, row in table[table["role"] == "member"].iterrows()}
-    names = ("before_after", "last_base", "pre_designation")
+    names = ("before_after", "last_year_base", "pre_designation")
     if not set(names) <= set(found):
         return ()
-    entered = book.effects(
-        [found[name] for name in names], thresholds=thresholds(study), source="design_comparison"
-    )
+    entered = book.effects([found[name] for name in names], thresholds=(0.0,), source="design_comparison")
     parts: dict[str, Slot] = dict(zip(names, entered, strict=True))
     what = Finding("designs", "finding.designs.member", slots=parts)
     return what, Finding("designs.reason", "finding.designs.reason")
@@ -282,8 +305,15 @@ def contrast_finding(study: StudyResults, contrast: Contrast, book: NumberBook) 
         first, second, name, swap = contrast.first, contrast.second, "undecided", False
     key = f"finding.contrast.{name}"
     parts: dict[str, Slot] = {"first": first, "second": second}
-    parts |= _interval_slots(study, difference, book, _wanted(key), as_loss=swap)
+    parts |= interval_slots(study, difference, book, wanted_slots(key), as_loss=swap)
     return Finding(difference.key, key, name, parts)
+
+
+def alternative_finding(study: StudyResults, other: Estimate, book: NumberBook) -> Finding:
+    """Say the same effect against other comparison schools, without a verdict."""
+    parts: dict[str, Slot] = {"comparison": Finding(other.key, f"comparison.{other.key.partition('.')[2]}")}
+    parts |= interval_slots(study, other, book)
+    return Finding(other.key, "finding.alternative.compared", slots=parts)
 
 
 def all_numbers(findings: Sequence[Finding]) -> tuple[Number, ...]:

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from groupeffect.design.cells import comparison_units, list_cells
-from groupeffect.design.design import Design
 from groupeffect.errors import ReportError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from groupeffect.design.design import Design
+    from groupeffect.fitting import Fit
     from groupeffect.panel.panel import Panel
+    from groupeffect.reform.support import SupportMap
     from groupeffect.result import Result
 
 __all__ = [
@@ -96,36 +97,30 @@ def event_rows(tidy: pd.DataFrame, name: str) -> pd.DataFrame:
     return rows.sort_values("event_time")[list(EVENT_STUDY)]
 
 
-def support_map_frame(design: Design) -> pd.DataFrame:
+def support_map_frame(source: SupportMap | Fit | Design) -> pd.DataFrame:
     """Which cohort can be compared at which time.
 
     Parameters
     ----------
-    design : Design
-        A staggered design.
+    source : SupportMap, Fit or Design
+        A support map of the reform, or what one is made from (see ``reform.support_map``).
 
     Returns
     -------
     DataFrame
-        Columns cohort, time, n_treated, n_comparison, status: "before" joining, "identified", or "no_comparison".
-        A time needs at least one comparison unit that is still untreated.
+        Columns cohort, time, n_treated, n_comparison, status: "baseline", "selection" (when schools were picked),
+        "before" joining, "identified", "no_comparison", or "not_observed" (no outcome of the cohort).
     """
-    import pandas as pd
+    from groupeffect.reform.support import SupportMap, support_map
 
-    counts = {
-        (cell.cohort, float(design.times[cell.time])): int(comparison_units(design, cell).sum())
-        for cell in list_cells(design)
-    }
-    joined = design.cohort[design.treated()]
-    rows = []
-    for cohort in np.unique(joined):
-        size = int((joined == cohort).sum())
-        for time in design.times:
-            n = counts.get((float(cohort), float(time)), 0)
-            status = "before" if time < cohort else "identified" if n else "no_comparison"
-            rows.append((float(cohort), float(time), size, n, status))
-    frame = pd.DataFrame(rows, columns=["cohort", "time", "n_treated", "n_comparison", "status"])
-    return named(frame, "support_map")
+    found = source if isinstance(source, SupportMap) else support_map(source)
+    frame = found.frame()
+    after = frame["phase"] == "after"
+    status = frame["phase"].astype(object)
+    status[after] = np.where(frame["identified"][after], "identified", "no_comparison")
+    status[after & (frame["n_treated"] == 0)] = "not_observed"
+    frame["status"] = status
+    return named(frame[["cohort", "time", "n_treated", "n_comparison", "status"]].copy(), "support_map")
 
 
 def synthetic_path_frame(result: Result) -> pd.DataFrame:
@@ -140,7 +135,7 @@ def synthetic_path_frame(result: Result) -> pd.DataFrame:
     -------
     DataFrame
         Columns time, observed, synthetic, gap, conf_low, conf_high (interval of the gap where the result has a row for
-        the time, else nan), treated.
+        the time, else nan), is_treated, n_treated, n_donors (donors with weight).
 
     Raises
     ------
@@ -162,10 +157,11 @@ def synthetic_path_frame(result: Result) -> pd.DataFrame:
     tidy = result.tidy().dropna(subset=["time"])
     for name in ("conf_low", "conf_high"):
         frame[name] = frame["time"].map(dict(zip(tidy["time"], tidy[name], strict=True)))
-    frame["treated"] = frame["time"] >= start
-    counts = {"n_treated": int(design.treated().sum()), "n_donors": int((path.omega > 1e-8).sum())}
+    frame["is_treated"] = frame["time"] >= start
+    frame["n_treated"] = int(design.treated().sum())
+    frame["n_donors"] = int((path.omega > 1e-8).sum())
     unit = str(result.about.get("outcome_unit") or "")
-    return named(frame, "synthetic_path", unit=unit, level=result.level, **counts)
+    return named(frame, "synthetic_path", unit=unit, level=result.level)
 
 
 def effect_distribution_frame(result: Result) -> pd.DataFrame:
@@ -248,7 +244,7 @@ def design_comparison_frame(results: Mapping[tuple[str, str], Result]) -> pd.Dat
     Parameters
     ----------
     results : mapping of (role, analysis) to Result
-        Roles "member", "core"; analyses "before_after", "last_base", "pre_designation"; the first row of each counts.
+        Roles "member", "core"; analyses "before_after", "last_year_base", "pre_designation"; first rows count.
 
     Returns
     -------

@@ -27,6 +27,9 @@ COLOURS: Final = {
     "muted": "#636363",
     "grid": "#DDDDDD",
     "before": "#ECECEC",
+    "baseline": "#CFE3D2",
+    "selection": "#DCDCDC",
+    "not_observed": "#FFFFFF",
     "identified": "#BBD6EE",
     "no_comparison": "#F3C6A5",
 }

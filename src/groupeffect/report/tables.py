@@ -45,6 +45,7 @@ _KINDS: Final = {
     "year": r"cohort|time|year",
     "percent": r"share.*|overall|differential|treated|comparison|allowed|coverage|rejection",
     "count": r"n_.*|rows|units|draws|months|event_time|failed_draws",
+    "measure": r"(treated|comparison)_mean|sd|observed|synthetic",
     "p": r"p_value",
 }
 _EMPTY: Final = "–"
@@ -175,6 +176,9 @@ def _cell(cell: object, name: str, language: Language, decimals: int) -> str:
         least = 10.0**-decimals
         small = f"< {format_number(least, 'effect', language, decimals=decimals)}"
         return small if value < least else format_number(value, "effect", language, decimals=decimals)
+    if kind == "measure":
+        large = abs(value) >= 10
+        return format_number(value, "effect", language, decimals=1 if large else decimals)
     if kind == "percent":
         return format_number(100 * value, "effect", language, decimals=1) + "%"
     if kind == "effect":

@@ -24,15 +24,17 @@ from groupeffect.report.content import Certainty, Estimate, NonInferiority
 from groupeffect.report.plain import Language
 
 __all__ = [
+    "CoreVerdict",
     "EffectVerdict",
-    "check_non_inferiority",
     "core_phrase",
+    "core_verdict",
     "effect_phrase",
     "effect_verdict",
     "forbidden_words",
     "months_phrase",
 ]
 
+CoreVerdict: TypeAlias = Literal["met", "not_met", "harmed"]
 EffectVerdict: TypeAlias = Literal["gain", "loss", "small", "inconclusive", "inconclusive_harm"]
 
 _ALLOWED: Final = {
@@ -81,28 +83,34 @@ def effect_phrase(verdict: EffectVerdict, certainty: Certainty) -> str:
     return {"very_low": "very_low", "low": f"{verdict}_low"}.get(certainty.label, verdict)
 
 
-def core_phrase(verdict: Literal["met", "not_met", "harmed"], certainty: Certainty) -> str:
-    """Name of the phrase for a non-inferiority verdict at a certainty."""
-    if verdict == "not_met":
-        return verdict
-    return {"very_low": "very_low", "low": f"{verdict}_low"}.get(certainty.label, verdict)
+def core_verdict(found: NonInferiority, core: Estimate) -> CoreVerdict:
+    """Judge the core schools.
 
-
-def check_non_inferiority(verdict: NonInferiority, core: Estimate) -> None:
-    """Refuse a verdict that does not follow from its numbers.
+    ``met``: the one-sided lower bound lies above ``-margin``. ``harmed``: it does not, and the whole (two-sided)
+    interval shown beside the sentence lies below zero. ``not_met``: anything else.
 
     Raises
     ------
     ReportError
-        With the verdict that follows.
+        If the verdict does not follow from its own bounds.
     """
-    above = verdict.bound > -verdict.margin
-    expected = "met" if above else "harmed" if core.high < 0 else "not_met"
-    if verdict.verdict != expected:
+    above = found.lower > -found.margin
+    expected = "not_harmed_beyond_margin" if above else "harmed" if found.upper < 0 else "harm_not_excluded"
+    if found.verdict != expected:
         raise ReportError(
-            f"The verdict on core schools is {verdict.verdict!r}, but bound {verdict.bound:g}, margin "
-            f"{verdict.margin:g} and interval {core.low:g} to {core.high:g} make it {expected!r}."
+            f"The verdict on core schools is {found.verdict!r}, but bounds {found.lower:g} and {found.upper:g} and "
+            f"margin {found.margin:g} make it {expected!r}."
         )
+    if above:
+        return "met"
+    return "harmed" if found.verdict == "harmed" and core.high < 0 else "not_met"
+
+
+def core_phrase(verdict: CoreVerdict, certainty: Certainty) -> str:
+    """Name of the phrase for a verdict on core schools at a certainty."""
+    if verdict == "not_met":
+        return verdict
+    return {"very_low": "very_low", "low": f"{verdict}_low"}.get(certainty.label, verdict)
 
 
 def months_phrase(effect: float, decimals: int) -> tuple[str, int]:

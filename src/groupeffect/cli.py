@@ -87,7 +87,8 @@ def validate(
 ) -> None:
     """List every fault in the data at once. Exit code 1 if there is an error."""
     from groupeffect.panel.columns import Columns
-    from groupeffect.panel.validation import validate_folder, validate_table
+    from groupeffect.panel.folder import validate_folder
+    from groupeffect.panel.validation import validate_table
 
     columns = Columns(
         unit=unit,
@@ -112,19 +113,17 @@ def validate(
 
 def _draw_missingness(source: Path, columns: object, encoding: str | None, picture: Path) -> None:
     from groupeffect.panel.columns import Columns
-    from groupeffect.panel.missingness import missingness_support
     from groupeffect.panel.read import read_panel
     from groupeffect.panel.school_files import read_school_files
-    from groupeffect.report.figures import missingness, save_figure
+    from groupeffect.report.figures import figure_of, missingness_frame, save_figure
 
     if source.is_dir():
         panel = read_school_files(source, encoding=encoding).panel()
     else:
         assert isinstance(columns, Columns)
         panel = read_panel(source, columns, encoding=encoding)
-    frame = missingness_support(panel)
-    axes = missingness(frame)
-    save_figure(axes.figure, picture.with_suffix(""), frame)
+    frame = missingness_frame(panel)
+    save_figure(figure_of(frame), picture.with_suffix(""), frame)
 
 
 @app.command(name="list")
@@ -212,12 +211,14 @@ def brief(
     """Write the two-page brief of a finished study."""
     from groupeffect.report.brief import write_brief
     from groupeffect.report.content import StudyResults
+    from groupeffect.report.locale import LANGUAGES
 
-    results = StudyResults.from_json(content)
-    for code in language or ["en", "zh"]:
-        if code not in ("en", "zh"):
-            raise SpecError(f"There is no brief in {code!r}.", hint="Use en or zh.")
-        typer.echo(str(write_brief(results, out / f"brief_{code}.html", language=code)))  # type: ignore[arg-type]
+    chosen = [code for code in LANGUAGES if code in (language or LANGUAGES)]
+    unknown = sorted(set(language or ()) - set(LANGUAGES))
+    if unknown:
+        raise SpecError(f"There is no brief in {', '.join(unknown)}.", hint=f"Use {' or '.join(LANGUAGES)}.")
+    for path in write_brief(StudyResults.from_json(content), out, languages=chosen):
+        typer.echo(str(path))
 
 
 @app.command()

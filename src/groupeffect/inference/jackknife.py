@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from groupeffect._types import Capability, FloatArray
+from groupeffect._types import BoolArray, Capability, FloatArray, IntArray
 from groupeffect.effects.influence import cluster_codes
-from groupeffect.errors import EstimationError, DesignError, FailedDrawsError
+from groupeffect.errors import (
+    DesignError,
+    EstimationError,
+    FailedDrawsError,
+    GroupEffectWarning,
+    TooFewClustersError,
+)
 from groupeffect.inference.base import cluster_labels, estimable, warn_few_clusters
 from groupeffect.inference.critical import critical_value, interval, p_value, ratio
 from groupeffect.protocols import Uncertainty
@@ -45,6 +52,7 @@ class Jackknife:
         labels = cluster_labels(fit.panel, self.by)
         codes, n_clusters = cluster_codes(labels)
         notes = warn_few_clusters(n_clusters, "use placebo units or a randomisation test")
+        _check_treated(codes, fit.design.treated(), self.by)
         draws = np.vstack([_without(fit, codes != c) for c in range(n_clusters)])
         lost = np.isnan(draws[:, estimable(fit)]).any(axis=1)
         if lost.mean() > 0.5:
@@ -74,10 +82,22 @@ class Jackknife:
         )
 
 
+def _check_treated(codes: IntArray, treated: BoolArray, by: str | None) -> None:
+    """Refuse when the one deletion that matters cannot be made."""
+    if len(np.unique(codes[treated])) < 2:
+        raise TooFewClustersError(
+            f"All treated units are in one cluster ({by or 'unit'}); the estimate without it does not exist.",
+            hint="Use PlaceboUnits, or cluster at a lower level.",
+        )
+
+
 def _without(fit: Fit, keep: FloatArray) -> FloatArray:
     """Estimates without some units, on the rows of the original fit; nan where a row is lost."""
     try:
-        again = fit.rerun(panel=fit.panel.take_units(keep), design=fit.design.take_units(keep))
+        with warnings.catch_warnings():
+            # a deletion repeats the warnings of the estimate, whose notes have them
+            warnings.simplefilter("ignore", GroupEffectWarning)
+            again = fit.rerun(panel=fit.panel.take_units(keep), design=fit.design.take_units(keep))
     except (EstimationError, DesignError):
         return np.full(len(fit.effects.index), np.nan)
     return on_rows_of(fit, again)

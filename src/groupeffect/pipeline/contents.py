@@ -1,0 +1,280 @@
+"""Fill the report's content object from an analysis and the outputs of the other steps."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from groupeffect.report.content import (
+    Contrast,
+    Estimate,
+    PublicAnalysis,
+    PublicStudy,
+    StudyInfo,
+    StudyResults,
+    Table,
+    Text,
+)
+from groupeffect.result import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    import pandas as pd
+
+    from groupeffect.fitting import Fit
+    from groupeffect.pipeline.study import Study
+    from groupeffect.reform.analysis import ReformAnalysis
+    from groupeffect.reform.effects import RoleEffect
+
+__all__ = ["public_study", "study_results"]
+
+_OUTCOMES: Final = {
+    "value_added": Text("value added (scores given the intake)", "增值（按生源调整后的成绩）"),
+    "tested_share": Text("share of pupils tested", "参考率"),
+    "satis_parent": Text("satisfaction of parents (0 to 100)", "家长满意度（0至100分）"),
+    "satis_teacher": Text("satisfaction of teachers (0 to 100)", "教师满意度（0至100分）"),
+    "prior_mean": Text("attainment of the intake", "入学基础"),
+    "enrol": Text("enrolment", "在校生数"),
+}
+_QUARTERS: Final = {
+    1: Text("quarter with the smallest predicted effect", "预测效应最低的四分之一"),
+    2: Text("second quarter", "第二个四分之一"),
+    3: Text("third quarter", "第三个四分之一"),
+    4: Text("quarter with the largest predicted effect", "预测效应最高的四分之一"),
+}
+
+
+def study_results(study: Study) -> StudyResults:
+    """Everything the brief and the exhibits are made from."""
+    from groupeffect.pipeline.reform_steps import naive_estimates
+    from groupeffect.report.collect import collect_study
+
+    analysis = study.analysis()
+    roles = [effect for effect in (analysis.member, analysis.core) if effect is not None]
+    main = collect_study(
+        analysis,
+        _info(study, roles[0]),
+        naive=[item for effect in roles for item in naive_estimates(effect)],
+        source="reform",
+        pupils={effect.role: _pupils(effect) for effect in roles},
+        truth=_truth(study, analysis),
+    )
+    return replace(
+        main,
+        estimators=(*_twfe(roles, study.path("reform")), *_synthetic(study)),
+        subgroups=_quarters(study),
+        outcomes=_outcomes(study),
+        contrasts=_contrast(study),
+        synthetic_path=_csv(study, "synthetic", "synthetic_did_figure_en.csv"),
+        effect_distribution=_csv(study, "heterogeneity", "effect_distribution_figure_en.csv"),
+        refuters=_refuters(study),
+    )
+
+
+def _info(study: Study, member: RoleEffect) -> StudyInfo:
+    from groupeffect.provenance import hash_files, hash_values, package_version
+    from groupeffect.reform.roles import Roles, selection_times
+
+    about, panel = study.spec.study, study.panel()
+    joined = panel.adoption[np.isfinite(panel.adoption) & (panel.adoption <= panel.times[-1])]
+    picked = panel.times[selection_times(panel, Roles())]
+    files = [path for path in study.data_folder.iterdir() if path.suffix == ".csv"]
+    synthetic = (study.data_folder / "truth").is_dir()  # the generator writes the truth apart from the files
+    return StudyInfo(
+        about.name,
+        Text(about.title, about.title_zh),
+        Text(about.place, about.place_zh),
+        Text("mean exam score", "考试平均成绩"),
+        "synthetic" if synthetic else "administrative",
+        int(panel.times[0]),
+        int(panel.times[-1]),
+        int(joined.min()),
+        int(joined.max()),
+        (int(member.baseline.first), int(member.baseline.last)),
+        designation=(int(picked[0]), int(picked[-1])) if len(picked) else None,
+        sesoi=study.reform.smallest_effect,
+        spec_hash=study.spec.hash,
+        data_hash=hash_values(hash_files(files, study.data_folder)),
+        version=package_version(),
+    )
+
+
+def _pupils(effect: RoleEffect) -> int:
+    """Pupils of the treated schools of a role in an average year."""
+    sizes = effect.fit.panel.cell_size
+    assert sizes is not None
+    return int(np.nansum(np.nanmean(sizes[np.isfinite(effect.fit.design.cohort)], axis=1)))
+
+
+def _twfe(roles: Iterable[RoleEffect], folder: Path) -> tuple[Estimate, ...]:
+    words = {"member": Text("members, two-way fixed effects", "成员校，双向固定效应"),
+             "core": Text("core schools, two-way fixed effects", "核心校，双向固定效应")}
+    return tuple(
+        Estimate.of(
+            Result.from_json(folder / f"{effect.role}_twfe.json"),
+            f"{effect.role}.twfe",
+            source=f"reform/{effect.role}_twfe.json",
+            label=words[effect.role],
+        )
+        for effect in roles
+    )
+
+
+def _synthetic(study: Study) -> tuple[Estimate, ...]:
+    words = {"did": Text("one group, synthetic difference-in-differences", "单个集团，合成双重差分"),
+             "control": Text("one group, synthetic control", "单个集团，合成控制")}
+    found = []
+    for name, label in words.items():
+        path = study.path("synthetic", f"synthetic_{name}_overall.json")
+        if path.is_file():
+            source = f"synthetic/{path.name}"
+            found.append(Estimate.of(Result.from_json(path), f"group.synthetic_{name}", source=source, label=label))
+    return tuple(found)
+
+
+def _heterogeneity(study: Study) -> Result | None:
+    path = study.path("heterogeneity", "heterogeneity.json")
+    return Result.from_json(path) if path.is_file() else None
+
+
+def _quarter_rows(result: Result) -> dict[int, int]:
+    """Row of each quarter by predicted effect that was estimated."""
+    rows = {}
+    for row, term in enumerate(result.index.term.tolist()):
+        if str(term).startswith("gates:") and np.isfinite(result.estimate[row]):
+            rows[int(str(term).split(":")[1])] = row
+    return rows
+
+
+def _quarters(study: Study) -> tuple[Estimate, ...]:
+    result = _heterogeneity(study)
+    if result is None:
+        return ()
+    source = "heterogeneity/heterogeneity.json"
+    return tuple(
+        Estimate.of(result, f"member.quarter_{quarter}", row=row, source=source, label=_QUARTERS[quarter])
+        for quarter, row in _quarter_rows(result).items()
+    )
+
+
+def _contrast(study: Study) -> tuple[Contrast, ...]:
+    """Largest less smallest predicted quarter, with the joint covariance of the two."""
+    from groupeffect.inference.critical import critical_value
+
+    result = _heterogeneity(study)
+    rows = {} if result is None else _quarter_rows(result)
+    if result is None or not {1, 4} <= rows.keys() or result.uncertainty.vcov is None:
+        return ()
+    weights = np.zeros(len(result.index))
+    weights[rows[4]], weights[rows[1]] = 1.0, -1.0
+    value = float(weights @ np.nan_to_num(result.estimate))
+    error = math.sqrt(float(weights @ result.uncertainty.vcov @ weights))
+    half = critical_value(result.level, result.uncertainty.df) * error
+    difference = Estimate(
+        "member.quarters",
+        value,
+        value - half,
+        value + half,
+        level=result.level,
+        std_error=error,
+        n_clusters=result.uncertainty.n_clusters,
+        source="heterogeneity/heterogeneity.json",
+    )
+    return (Contrast(difference, _QUARTERS[4], _QUARTERS[1]),)
+
+
+def _outcomes(study: Study) -> tuple[Estimate, ...]:
+    found = []
+    for outcome in study.reform.outcomes:
+        path = study.path("reform", f"outcome_{outcome}.json")
+        if path.is_file():
+            label = _OUTCOMES.get(outcome, Text(outcome))
+            result = Result.from_json(path)
+            found.append(Estimate.of(result, f"outcome.{outcome}", source=f"reform/{path.name}", label=label))
+    return tuple(found)
+
+
+def _csv(study: Study, step: str, name: str) -> Table:
+    import pandas as pd
+
+    path = study.path(step, name)
+    return Table.of(pd.read_csv(path)) if path.is_file() else Table()
+
+
+def _refuters(study: Study) -> Table:
+    import pandas as pd
+
+    path = study.path("refutation", "refutations.csv")
+    if not path.is_file():
+        return Table()
+    found = pd.read_csv(path).rename(columns={"effect": "new_estimate", "rank": "p_value"})
+    return Table.of(found[["refuter", "new_estimate", "p_value", "verdict"]])
+
+
+def _truth(study: Study, analysis: ReformAnalysis) -> dict[str, float]:
+    """True values of the estimates of both roles, over exactly the schools, years and weights that were used."""
+    import pandas as pd
+
+    path = study.data_folder / "truth" / "school_year.csv"
+    if not path.is_file():
+        return {}
+    truth = pd.read_csv(path, usecols=["school_id", "year", "tau"]).pivot(index="school_id", columns="year", values="tau")
+    values = {}
+    for effect in (analysis.member, analysis.core):
+        if effect is not None:
+            values[f"{effect.role}.overall"] = _true_overall(effect.fit, truth)
+            values |= {f"{effect.role}.{one.pool}": _true_overall(one.fit, truth) for one in effect.alternatives}
+    return values
+
+
+def _true_overall(fit: Fit, truth: pd.DataFrame) -> float:
+    """Share-weighted mean of the true effects over the post-treatment cells that were estimated."""
+    index, design, panel = fit.effects.index, fit.design, fit.panel
+    tau = truth.reindex(index=panel.unit_ids, columns=panel.times.astype(int)).to_numpy(dtype=float)
+    total = weight = 0.0
+    for cohort, time, estimate in zip(index.cohort, index.time, fit.effects.estimate, strict=True):
+        if time < cohort or np.isnan(estimate):
+            continue
+        units = design.cohort == cohort
+        column = int(np.searchsorted(panel.times, time))
+        seen = units & np.isfinite(panel.outcome[:, column])
+        total += units.sum() * float(np.nanmean(tau[seen, column]))
+        weight += units.sum()
+    return total / weight
+
+
+def public_study(study: Study) -> PublicStudy:
+    """The second study of the paper, from the outputs of its table step."""
+    folder = study.outputs / str(study.spec.study.paper_with) / "table"
+    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+    analyses = []
+    for item in about["analyses"]:
+        name = item["name"]
+        overall = Result.from_json(folder / f"{name}_overall.json")
+        path = Result.from_json(folder / f"{name}_path.json")
+        twfe = Result.from_json(folder / f"{name}_twfe.json")
+        analyses.append(
+            PublicAnalysis(
+                name,
+                Text(item["title"]),
+                Estimate.of(overall, f"{name}.overall", source=f"table/{name}_overall.json"),
+                Table.of(path.tidy()),
+                (Estimate.of(twfe, f"{name}.twfe", source=f"table/{name}_twfe.json", label=Text("two-way fixed effects")),),
+                item["caveat"],
+            )
+        )
+    return PublicStudy(
+        about["source"],
+        about["outcome"],
+        about["outcome_unit"],
+        about["n_units"],
+        about["first_time"],
+        about["last_time"],
+        tuple(analyses),
+    )

@@ -1,0 +1,177 @@
+"""Step that shows, by simulation with known truth, how often each analysis is wrong."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from groupeffect.errors import GroupEffectWarning
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from groupeffect.panel.panel import Panel
+    from groupeffect.pipeline.spec import Size
+    from groupeffect.pipeline.study import Draft, Study
+    from groupeffect.reform.effects import RoleEffect
+    from groupeffect.result import Result
+    from groupeffect.simulate.truth import Truth
+
+__all__ = ["operating_characteristics", "simulated_panel"]
+
+ATTRIBUTES = ("role", "model", "group_id", "county_id", "location", "stage", "designated_weak_year", "new_school")
+
+
+def operating_characteristics(study: Study, draft: Draft) -> None:
+    """Size where the truth is zero, bias and coverage where it is not, for the default analysis and for those that mislead."""
+    import pandas as pd
+    from joblib import Parallel, delayed
+
+    spec = study.spec.size
+    assert spec is not None
+    seeds = np.random.SeedSequence(spec.seed).generate_state(spec.draws)
+    jobs = [(scenario, int(seed)) for scenario in spec.scenarios for seed in seeds]
+    found = Parallel(n_jobs=spec.workers, inner_max_num_threads=1, backend="loky")(
+        delayed(_one_draw)(scenario, seed, spec.n_schools, study.reform.margin) for scenario, seed in jobs
+    )
+    rows = pd.concat(found, ignore_index=True)
+    draft.table("draws", rows)
+    draft.table("size", _size_table(rows))
+    draft.table("recovery", _recovery_table(rows))
+    draft.note(f"{spec.draws} draws of each of {', '.join(spec.scenarios)} with {spec.n_schools} schools")
+    lost = _lost(rows, spec)
+    if lost:
+        draft.note(lost)
+
+
+def _lost(rows: pd.DataFrame, spec: Size) -> str:
+    done = rows[rows["analysis"] == "pre_designation"].groupby(["scenario", "role"])["seed"].nunique()
+    short = {key: int(spec.draws - n) for key, n in done.items() if n < spec.draws}
+    return f"draws in which the analysis was refused: {short}" if short else ""
+
+
+def simulated_panel(scenario: str, seed: int, n_schools: int) -> tuple[Panel, Truth]:
+    """A draw of the generator as a panel on the pupil-SD scale, and its truth."""
+    import groupeffect as ge
+    from groupeffect.simulate import simulate_panel
+
+    frame, truth = simulate_panel(scenario, n_schools=n_schools, seed=seed)
+    columns = ge.Columns(
+        unit="school_id",
+        time="year",
+        outcome="score",
+        cohort="join_year",
+        never=(0,),
+        cell_size="enrol",
+        attributes=ATTRIBUTES,
+        outcome_unit="sd",
+    )
+    return ge.read_panel(frame, columns), truth
+
+
+def _one_draw(scenario: str, seed: int, n_schools: int, margin: float) -> pd.DataFrame:
+    """Every analysis of one draw: estimate, error, interval, truth."""
+    import pandas as pd
+
+    from groupeffect.pipeline.reform_steps import naive_estimates, twfe_result
+    from groupeffect.reform import analyse_reform
+
+    with warnings.catch_warnings():
+        # each draw would repeat the same warnings; what they say stands in the notes of the main analysis
+        warnings.simplefilter("ignore", GroupEffectWarning)
+        panel, truth = simulated_panel(scenario, seed, n_schools)
+        analysis = analyse_reform(panel, margin=margin)
+        rows: list[dict[str, object]] = []
+        for effect in (analysis.member, analysis.core):
+            if effect is None:
+                continue
+            for one in (effect, *effect.alternatives):
+                name = "pre_designation" if one is effect else one.pool
+                rows += _rows(name, one.overall, one, truth)
+                rows += _rows(name, one.event_study, one, truth)
+            for naive in naive_estimates(effect):
+                rows += _rows(naive.kind, naive.result, effect, truth)
+            rows += _rows("twfe", twfe_result(effect), effect, truth)
+    return pd.DataFrame(rows).assign(scenario=scenario, seed=seed)
+
+
+def _rows(analysis: str, result: Result, effect: RoleEffect, truth: Truth) -> list[dict[str, object]]:
+    """Rows of a result that are effects (event time >= 0, or overall), with their truth."""
+    tidy = result.tidy()
+    rows = []
+    for item in tidy.itertuples():
+        after = np.isnan(item.event_time) or item.event_time >= 0
+        if not after or not np.isfinite(item.estimate) or not np.isfinite(item.std_error):
+            continue
+        rows.append(
+            {
+                "role": effect.role,
+                "analysis": analysis,
+                "event_time": item.event_time,
+                "estimate": item.estimate,
+                "std_error": item.std_error,
+                "conf_low": item.conf_low,
+                "conf_high": item.conf_high,
+                "truth": _true_value(effect, truth, float(item.event_time)),
+            }
+        )
+    return rows
+
+
+def _true_value(effect: RoleEffect, truth: Truth, event_time: float) -> float:
+    """True effect over the identified cells of an effect, at one event time or over all (nan), cohort-share weighted."""
+    fit = effect.fit
+    index, design, panel = fit.effects.index, fit.design, fit.panel
+    position = {unit: row for row, unit in enumerate(truth.labels["school_id"])}
+    where = np.array([position[unit] for unit in panel.unit_ids])
+    tau = truth.tau[where]
+    years = truth.world.years
+    total = weight = 0.0
+    for cohort, time, value in zip(index.cohort, index.time, fit.effects.estimate, strict=True):
+        if time < cohort or np.isnan(value) or (np.isfinite(event_time) and time - cohort != event_time):
+            continue
+        units = design.cohort == cohort
+        seen = units & np.isfinite(panel.outcome[:, np.searchsorted(panel.times, time)])
+        total += units.sum() * float(tau[seen, np.searchsorted(years, time)].mean())
+        weight += units.sum()
+    return total / weight if weight else float("nan")
+
+
+def _size_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rejection of zero where the truth is zero, by scenario, role and analysis (overall effect)."""
+    overall = rows[rows["event_time"].isna()]
+    zero = overall[overall.groupby("scenario")["truth"].transform(lambda value: value.abs().max() == 0)]
+    zero = zero.assign(rejected=(zero["conf_low"] > 0) | (zero["conf_high"] < 0))
+    grouped = zero.groupby(["scenario", "role", "analysis"], sort=True)
+    table = grouped.agg(
+        draws=("estimate", "size"),
+        mean_estimate=("estimate", "mean"),
+        sd_estimate=("estimate", "std"),
+        mean_std_error=("std_error", "mean"),
+        rejection=("rejected", "mean"),
+    )
+    return table.reset_index()
+
+
+def _recovery_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Bias and coverage of the default analysis where there is an effect, by event time (empty = overall)."""
+    used = rows[rows["analysis"] == "pre_designation"]
+    used = used[used.groupby("scenario")["truth"].transform(lambda value: value.abs().max() > 0)]
+    used = used.assign(
+        error=used["estimate"] - used["truth"],
+        covered=(used["conf_low"] <= used["truth"]) & (used["truth"] <= used["conf_high"]),
+    )
+    grouped = used.groupby(["scenario", "role", "event_time"], dropna=False, sort=True)
+    table = grouped.agg(
+        draws=("estimate", "size"),
+        truth=("truth", "mean"),
+        mean_estimate=("estimate", "mean"),
+        bias=("error", "mean"),
+        spread=("error", "std"),
+        coverage=("covered", "mean"),
+    ).reset_index()
+    table["mc_error"] = table["spread"] / np.sqrt(table["draws"])
+    columns = ["scenario", "role", "event_time", "draws", "truth", "mean_estimate", "bias", "mc_error", "coverage"]
+    return table[columns]

@@ -3,22 +3,26 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.groupeffect-installed
-STUDIES ?= analyses/config/main.toml analyses/config/mathpnl.toml
-SMALL := analyses/config/small.toml analyses/config/mathpnl.toml
+STUDIES ?= analyses/config/mathpnl.toml analyses/config/main.toml
+SMALL := analyses/config/mathpnl.toml analyses/config/small.toml
+MICHIGAN := analyses/out/mathpnl_districts.csv
 
 .DEFAULT_GOAL := study
 .PHONY: study small test test-all lint types check coverage bench verify clean distclean help data install hooks
 
-study: install ## The main job: data, estimates, figures, brief (English and Chinese) and paper
+study: install $(MICHIGAN) ## The main job: data, estimates, figures, brief (English and Chinese) and paper
 	@$(BIN)/groupeffect run $(STUDIES)
 
-small: install ## The main job on a small panel (about a minute or two)
+small: install $(MICHIGAN) ## The main job on a small panel (about a minute or two)
 	@$(BIN)/groupeffect run $(SMALL)
 
-verify: install ## Run the small job twice from nothing and compare every byte
+verify: install $(MICHIGAN) ## Run the small job twice from nothing and compare every byte
 	@$(BIN)/groupeffect verify $(SMALL)
 
 install: $(STAMP)
+
+$(MICHIGAN): analyses/prepare_mathpnl.py | install
+	@$(BIN)/python analyses/prepare_mathpnl.py $@
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "groupeffect needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3")'
@@ -41,9 +45,6 @@ lint: install ## Style
 
 types: install ## Strict types
 	$(BIN)/mypy
-
-coverage: install ## Size, bias and coverage of the defaults by simulation (long)
-	@$(BIN)/groupeffect run analyses/config/coverage.toml
 
 bench: install ## Speed against the peers (see benchmarks/README.md)
 	$(BIN)/python benchmarks/callaway_santanna.py

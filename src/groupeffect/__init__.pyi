@@ -10,7 +10,10 @@ from .inference.multiplier import MultiplierBootstrap
 from .inference.placebo import PlaceboUnits
 from .panel.columns import Columns
 from .panel.panel import Panel
+from .panel.folder import validate_folder
 from .panel.read import read_panel
+from .panel.school_files import read_school_files
+from .panel.validation import validate_table
 from .registry import discover
 from .report import figures
 from .result import Result
@@ -39,9 +42,12 @@ __all__ = [
     "hte",
     "overall",
     "read_panel",
+    "read_school_files",
     "reform",
     "simulate",
     "staggered_design",
     "synth",
     "testing",
+    "validate_folder",
+    "validate_table",
 ]

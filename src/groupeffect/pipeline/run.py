@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from groupeffect.errors import GroupEffectWarning
+from groupeffect.errors import GroupEffectWarning, SpecError
 from groupeffect.pipeline.steps import STEPS, Step
 from groupeffect.pipeline.study import Record, Study
 from groupeffect.provenance import hash_files
@@ -18,7 +18,7 @@ from groupeffect.provenance import hash_files
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Outcome", "run_step", "run_study", "show_outcomes", "verify"]
+__all__ = ["Outcome", "run_one", "run_step", "run_study", "show_outcomes", "verify"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Outcome:
     status: Literal["made", "unchanged"]
 
 
-def run_step(study: Study, step: Step, *, console: Console | None = None) -> Outcome:
+def run_step(study: Study, step: Step) -> Outcome:
     """Run one step if anything it depends on has changed."""
     key, provenance = study.key(step.name, step.sections, step.input_paths(study))
     old = Record.read(study.folder / step.name)
@@ -66,7 +66,7 @@ def run_study(study: Study, *, console: Console) -> list[Outcome]:
         task = progress.add_task("", total=len(steps), study=study.spec.study.title)
         for step in steps:
             progress.update(task, description=step.title)
-            outcomes.append(run_step(study, step, console=console))
+            outcomes.append(run_step(study, step))
             progress.advance(task)
         progress.update(task, description="done")
     return outcomes
@@ -128,3 +128,37 @@ def verify(paths: Sequence[Path], *, console: Console) -> list[str]:
             hashes.append(hash_files([item for item in out.rglob("*") if item.is_file()], out))
     first, second = hashes
     return sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
+
+
+def run_one(step: str, study_file: str | Path) -> Outcome:
+    """Run one step of a study file and print what came out: what the numbered scripts in ``analyses/`` do.
+
+    Parameters
+    ----------
+    step : str
+        Name of the step.
+    study_file : path
+        A TOML file.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    SpecError
+        If there is no such step, or the study file does not ask for it.
+    """
+    from rich.console import Console
+
+    study = Study.open(study_file)
+    asked = [item for item in STEPS if item.applies(study)]
+    found = [item for item in asked if item.name == step]
+    if not found:
+        names = ", ".join(item.name for item in asked)
+        raise SpecError(f"{study_file} does not ask for the step {step!r}.", hint=f"Its steps: {names}.")
+    study.folder.mkdir(parents=True, exist_ok=True)
+    _declare(study)
+    outcome = run_step(study, found[0])
+    show_outcomes(study, [outcome], console=Console())
+    return outcome

@@ -13,12 +13,11 @@ from groupeffect.hte._nuisance import (
     PropensityModel,
     RegressionModel,
     Regressor,
-    balanced_weight,
     fit_share,
     propensity_model,
-    quick_checks,
     regression_model,
     takes_weights,
+    treated_probability,
 )
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def _fit(model: Any, features: FloatArray, target: Any, weight: FloatArray) -> A
     depend on the features only and change the precision of a conditional mean, not the mean.
     """
     if takes_weights(model):
-        return model.fit(features, target, sample_weight=weight)
+        return model.fit(features, target, sample_weight=weight / weight.mean())
     return model.fit(features, target)
 
 
@@ -190,10 +189,9 @@ def out_of_fold_effects(scores: DRScores, options: ScoreOptions, final: FinalMod
     out = np.full(len(stack.unit), np.nan)
     for k in np.unique(fold).tolist():
         train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-        with quick_checks():
-            learner = _fit_learner(stack, train, scores.folds.inner[stack.unit[train]], options, final)
-            place = _standard(stack, train)
-            out[test] = np.asarray(learner.effect(place(test)), dtype=float).reshape(-1)
+        learner = _fit_learner(stack, train, scores.folds.inner[stack.unit[train]], options, final)
+        place = _standard(stack, train)
+        out[test] = np.asarray(learner.effect(place(test)), dtype=float).reshape(-1)
     return out
 
 
@@ -230,11 +228,12 @@ def _fit_learner(stack: Stack, train: IntArray, inner: IntArray, options: ScoreO
 
 def _propensity(stack: Stack, rows: IntArray, options: ScoreOptions) -> FloatArray:
     """Propensity fitted within a training part, for weights."""
-    out, weight = np.empty(len(rows)), balanced_weight(stack)
+    out, weight = np.empty(len(rows)), stack.weight
     for block in np.unique(stack.block[rows]):
         of_block = np.flatnonzero(stack.block[rows] == block)
         chosen = rows[of_block]
-        out[of_block] = fit_share(propensity_model(options.propensity, options.seed), stack, chosen, chosen, weight)
+        fitted = fit_share(propensity_model(options.propensity, options.seed), stack, chosen, weight)
+        out[of_block] = treated_probability(fitted, stack.features[chosen])
     return out
 
 

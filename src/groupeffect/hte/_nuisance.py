@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import hashlib
 import inspect
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from groupeffect._types import AnyArray, BoolArray, FloatArray, IntArray
 from groupeffect.errors import EstimationError, OverlapError, SpecError, TooFewClustersError
+from groupeffect.hte._linear_models import LeastSquares, RidgeLogit
 
 if TYPE_CHECKING:
     from groupeffect.hte._stack import Stack
@@ -31,10 +31,11 @@ __all__ = [
     "cluster_folds",
     "cross_fit",
     "fit_model",
+    "fit_share",
     "propensity_model",
-    "quick_checks",
     "regression_model",
     "takes_weights",
+    "treated_probability",
 ]
 
 MIN_CLUSTERS = 5
@@ -89,9 +90,7 @@ def regression_model(kind: RegressionModel, seed: int) -> Any:
         If `kind` is neither a known name nor a model with ``fit`` and ``predict``.
     """
     if kind == "linear":
-        from sklearn.linear_model import LinearRegression
-
-        return LinearRegression()
+        return LeastSquares()
     if kind == "boosting":
         from sklearn.ensemble import HistGradientBoostingRegressor
 
@@ -108,10 +107,7 @@ def propensity_model(kind: PropensityModel, seed: int) -> Any:
         If `kind` is neither a known name nor a model with ``fit`` and ``predict_proba``.
     """
     if kind == "logit":
-        from sklearn.linear_model import LogisticRegression
-
-        # a trace of ridge on centred and scaled features: the maximum exists under separation too, and is then refused
-        return LogisticRegression(C=1e4, solver="newton-cholesky", max_iter=200)
+        return RidgeLogit()
     if kind == "boosting":
         from sklearn.ensemble import HistGradientBoostingClassifier
 
@@ -131,13 +127,15 @@ def _fresh(kind: Any, protocol: type, option: str, allowed: str) -> Any:
 
 
 def fit_model(model: Any, features: FloatArray, target: AnyArray, weight: FloatArray) -> Any:
-    """Fit a model, with weights if they differ.
+    """Fit a model, with weights (of mean one) if they differ; without features, a constant.
 
     Raises
     ------
     EstimationError
         If weights differ and the model takes none.
     """
+    if features.shape[1] == 0:
+        model = RidgeLogit() if hasattr(model, "predict_proba") else LeastSquares()
     if np.ptp(weight) <= 1e-12 * weight.max():
         return model.fit(features, target)
     if not takes_weights(model):
@@ -145,19 +143,14 @@ def fit_model(model: Any, features: FloatArray, target: AnyArray, weight: FloatA
             f"{type(model).__name__} takes no sample_weight, but the units have different weights.",
             hint="Use a model whose fit takes sample_weight, or equal unit weights.",
         )
-    return model.fit(features, target, sample_weight=weight)
+    return model.fit(features, target, sample_weight=weight / weight.mean())
 
 
 def takes_weights(model: Any) -> bool:
     """Whether the ``fit`` of a model takes ``sample_weight``."""
+    if isinstance(model, (LeastSquares, RidgeLogit)):
+        return True
     return "sample_weight" in inspect.signature(model.fit).parameters
-
-
-def quick_checks() -> AbstractContextManager[None]:
-    """Spare scikit-learn's checks of arrays that were checked already: half of the time of small fits."""
-    from sklearn import config_context
-
-    return cast("AbstractContextManager[None]", config_context(assume_finite=True, skip_parameter_validation=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,11 +239,15 @@ class Nuisances:
         Change expected without treatment, from a model of comparison units in other folds.
     propensity : ndarray of shape (N,)
         Probability to belong to the cohort, from a model of the other folds.
+    change_coefficient, logit_coefficient : ndarray of shape (n_blocks, K, 1 + p), optional
+        Constant and slopes of the models that predicted each fold; None for models that are not linear in parameters.
     """
 
     stack: Stack
     expected: FloatArray
     propensity: FloatArray
+    change_coefficient: FloatArray | None
+    logit_coefficient: FloatArray | None
 
 
 def cross_fit(
@@ -281,19 +278,27 @@ def cross_fit(
         )
     stack = _without_small_blocks(stack, folds)
     expected, probability = np.full(len(stack.unit), np.nan), np.full(len(stack.unit), np.nan)
-    fold = folds.of_unit[stack.unit]
-    weight = balanced_weight(stack)
-    with quick_checks():
-        for block in range(stack.n_blocks):
-            rows = np.flatnonzero(stack.block == block)
-            for k in np.unique(fold[rows]):
-                train, test = rows[fold[rows] != k], rows[fold[rows] == k]
-                others = train[~stack.treated[train]]
-                model = regression_model(regression, seed)
-                expected[test] = fit_predict(model, stack, others, test, stack.change, weight)
-                probability[test] = fit_share(propensity_model(propensity, seed), stack, train, test, weight)
+    fold, weight = folds.of_unit[stack.unit], stack.weight
+    size = (stack.n_blocks, folds.n_folds, 1 + stack.features.shape[1])
+    lines = np.zeros(size) if regression == "linear" else None
+    logits = np.zeros(size) if propensity == "logit" else None
+    for block in range(stack.n_blocks):
+        rows = np.flatnonzero(stack.block == block)
+        for k in np.unique(fold[rows]):
+            train, test = rows[fold[rows] != k], rows[fold[rows] == k]
+            others = train[~stack.treated[train]]
+            change = fit_model(
+                regression_model(regression, seed), stack.features[others], stack.change[others], weight[others]
+            )
+            share = fit_share(propensity_model(propensity, seed), stack, train, weight)
+            expected[test] = np.asarray(change.predict(stack.features[test]), dtype=float).reshape(-1)
+            probability[test] = treated_probability(share, stack.features[test])
+            if lines is not None:
+                lines[block, k] = change.coefficient
+            if logits is not None:
+                logits[block, k] = share.coefficient
     _check_overlap(stack, probability, unit_ids)
-    return Nuisances(stack, expected, probability)
+    return Nuisances(stack, expected, probability, lines, logits)
 
 
 def _without_small_blocks(stack: Stack, folds: Folds) -> Stack:
@@ -321,35 +326,14 @@ def _without_small_blocks(stack: Stack, folds: Folds) -> Stack:
     return stack.take(~np.isin(stack.block, small), note)
 
 
-def balanced_weight(stack: Stack) -> FloatArray:
-    """Row weights whose mean is the same among treated and comparison rows of a block.
-
-    Odds of propensities are used up to a factor per block, so the factor is free; this choice keeps propensities on the
-    scale of counts, on which the limits for overlap are stated.
-    """
-    side = 2 * stack.block + stack.treated
-    total = np.bincount(side, weights=stack.weight, minlength=2 * stack.n_blocks)
-    count = np.bincount(side, minlength=2 * stack.n_blocks)
-    return np.asarray(stack.weight * (count / np.where(total > 0, total, 1.0))[side])
+def fit_share(model: Any, stack: Stack, rows: IntArray, weight: FloatArray) -> Any:
+    """Fit treatment on the features of some rows."""
+    return fit_model(model, stack.features[rows], stack.treated[rows].astype(np.int64), weight[rows])
 
 
-def fit_predict(
-    model: Any, stack: Stack, train: IntArray, test: IntArray, target: FloatArray, weight: FloatArray
-) -> FloatArray:
-    """Predictions of a regression; the weighted mean if there are no features."""
-    if stack.features.shape[1] == 0:
-        return np.full(len(test), np.average(target[train], weights=weight[train]))
-    fitted = fit_model(model, stack.features[train], target[train], weight[train])
-    return np.asarray(fitted.predict(stack.features[test]), dtype=float).reshape(-1)
-
-
-def fit_share(model: Any, stack: Stack, train: IntArray, test: IntArray, weight: FloatArray) -> FloatArray:
-    """Predicted probabilities of treatment; the share if there are no features."""
-    own = stack.treated[train]
-    if stack.features.shape[1] == 0:
-        return np.full(len(test), float(np.average(own, weights=weight[train])))
-    fitted = fit_model(model, stack.features[train], own.astype(np.int64), weight[train])
-    return np.asarray(fitted.predict_proba(stack.features[test]), dtype=float)[:, 1]
+def treated_probability(model: Any, features: FloatArray) -> FloatArray:
+    """Probability of treatment by a fitted classifier, shape (n,)."""
+    return np.asarray(model.predict_proba(features), dtype=float)[:, 1]
 
 
 def _check_overlap(stack: Stack, probability: FloatArray, unit_ids: AnyArray) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from groupeffect._types import AnyArray, FloatArray
 from groupeffect.effects.influence import Influence
 from groupeffect.errors import EstimationError, SingularDesignError, SpecError
+from groupeffect.hte._first_steps import first_step_moments
 from groupeffect.hte._nuisance import (
     TRIM_PROPENSITY,
     Folds,
@@ -113,14 +114,10 @@ class DRScores:
         Weight of each score; adds up to one.
     unit_ids : ndarray of shape (n,)
         Labels of the rows.
-    stack : Stack
-        Rows of units and blocks.
-    residual : ndarray of shape (N,)
-        Outcome change minus the change expected without treatment, by row.
+    nuisances : Nuisances
+        Rows of units and blocks, with their cross-fitted first steps.
     treated_weight, comparison_weight : ndarray of shape (N,)
         Weights of the two sides; each adds up to one over all rows, and in each block to the same number.
-    propensity : ndarray of shape (N,)
-        Cross-fitted propensity.
     folds : Folds
         Folds of the units.
     modifiers : Modifiers
@@ -132,14 +129,22 @@ class DRScores:
     values: FloatArray
     weight: FloatArray
     unit_ids: AnyArray
-    stack: Stack
-    residual: FloatArray
+    nuisances: Nuisances
     treated_weight: FloatArray
     comparison_weight: FloatArray
-    propensity: FloatArray
     folds: Folds
     modifiers: Modifiers
     notes: tuple[str, ...]
+
+    @property
+    def stack(self) -> Stack:
+        """Rows of units and blocks."""
+        return self.nuisances.stack
+
+    @property
+    def residual(self) -> FloatArray:
+        """Outcome change minus the change expected without treatment, by row."""
+        return self.stack.change - self.nuisances.expected
 
     @property
     def att(self) -> float:
@@ -171,7 +176,9 @@ class DRScores:
 
         the doubly robust moment of effects on the treated multiplied by :math:`z`. A constant gives the average effect,
         indicators of groups their averages (GATES), other columns the projection of Semenova and Chernozhukov (2021).
-        The influence treats the cross-fitted first steps as known: the moment is orthogonal to them.
+        The moment is orthogonal to the first steps, so that their estimation matters to second order only. The
+        influence holds what they contribute where they are linear and logit, and is then the exact derivative of the
+        coefficient in each unit's log weight; other first steps are taken as known.
         """
         stack, a, omega, r = self.stack, self.treated_weight, self.comparison_weight, self.residual
         n, q = len(self.unit_ids), basis.shape[1]
@@ -193,6 +200,8 @@ class DRScores:
         )
         of_row = correction[stack.block]
         moment = a[:, None] * (basis * (r - basis @ beta)[:, None] - of_row) - (weighted - omega[:, None] * of_row)
+        fold = self.folds.of_unit[stack.unit]
+        moment += first_step_moments(self.nuisances, fold, basis, a, omega, correction)
         by_unit = np.column_stack([np.bincount(stack.unit, weights=moment[:, k], minlength=n) for k in range(q)])
         return Projection(beta, np.asarray(n * np.linalg.solve(gram, by_unit.T).T, dtype=np.float64))
 
@@ -309,11 +318,9 @@ def _assemble(panel: Panel, nuisances: Nuisances, folds: Folds, modifiers: Modif
         values=values,
         weight=weight,
         unit_ids=panel.unit_ids,
-        stack=stack,
-        residual=residual,
+        nuisances=nuisances,
         treated_weight=a,
         comparison_weight=omega,
-        propensity=nuisances.propensity,
         folds=folds,
         modifiers=modifiers,
         notes=(*stack.notes, *_trimmed(stack, nuisances.propensity)),

@@ -70,12 +70,10 @@ class DRLearner:
     econml's own standard errors are not used: inference comes from the influence of the scores, which sums a unit over
     its rows.
 
-    *How to read the influence.* It is the influence function of the doubly robust moments with the cross-fitted first
-    steps taken as known. The moments are orthogonal to the first steps, so that this is right to first order, and
-    standard errors and intervals are valid; but the numerical derivative of the estimate in one unit's weight, which
-    moves the first steps as well, differs from it by a relative amount that falls with the square root of the number of
-    treated units only (about 0.2 at 150). Estimates depend on the folds, hence on ``seed`` and the labels of units, by
-    an amount that is small against the standard error.
+    *How to read the influence.* With the default first steps it is the exact derivative of the estimate in each unit's
+    weight. Other first steps are taken as known; the moments are orthogonal to them, so that this is right to first
+    order and standard errors are valid, but the derivative check of the contract suite does not apply. Estimates depend
+    on the folds, hence on ``seed`` and the labels of units, by an amount that is small against the standard error.
 
     References
     ----------

@@ -11,6 +11,9 @@ from groupeffect.report.content import (
     Horizon,
     Luck,
     NonInferiority,
+    PaperContent,
+    PublicAnalysis,
+    PublicStudy,
     RoleResults,
     StudyInfo,
     StudyResults,
@@ -202,6 +205,50 @@ def make_study(**changes):
         "truth": Table(("key", "value"), (("member.overall", 0.071), ("core.overall", -0.031), ("net.overall", 0.037))),
     }  # fmt: skip
     return StudyResults(**{**given, **changes})
+
+
+def make_public():
+    def entry(name, title, value, half, n):
+        overall = Estimate(f"{name}.overall", value, value - half, value + half, std_error=half / 1.96, n_treated=n)
+        twfe = Estimate(
+            f"{name}.twfe", 0.8 * value, 0.8 * value - half, 0.8 * value + half,
+            std_error=half / 1.96, n_treated=n, label=Text("two-way fixed effects"),
+        )  # fmt: skip
+        path = path_table(np.arange(-3, 4), value * np.array([0, 0.1, 0, 0.5, 1, 1.2, 1.4]), [half / 2] * 7, n, 180)
+        caveat = "Low-spending districts grew most, by law."
+        return PublicAnalysis(name, Text(title), overall, path, (twfe,), caveat)
+
+    analyses = (
+        entry("charter_entry", "First pupils in charter academies", -0.7, 1.9, 75),
+        entry("finance_largest", "1994 finance reform: largest against smallest third of grants", 2.4, 2.1, 183),
+    )
+    return PublicStudy("Papke (2005)", "share passing the test", "percentage points", 550, 1992, 1998, analyses)
+
+
+def make_paper(**changes):
+    rows = []
+    for scenario in ("null", "rtm_only"):
+        for role, sign in (("member", 1), ("core", -1)):
+            for analysis, mean, rejected in (
+                ("pre_designation", 0.002, 0.05), ("last_year_base", 0.03, 0.62), ("twfe", 0.027, 0.6),
+                ("before_after", 0.041, 0.97),
+            ):  # fmt: skip
+                rows.append((scenario, role, analysis, 200, sign * mean, 0.03, 0.031, rejected))
+    names = ["scenario", "role", "analysis", "draws", "mean_estimate", "sd_estimate", "mean_std_error", "rejection"]
+    size = Table.of(pd.DataFrame(rows, columns=names))
+    rows = [
+        ("clean", role, event, 200, sign * 0.06, sign * 0.061, 0.001, 0.002, 0.94)
+        for role, sign in (("member", 1), ("core", -1))
+        for event in (np.nan, 0, 1, 2)
+    ]
+    names = ["scenario", "role", "event_time", "draws", "truth", "mean_estimate", "bias", "mc_error", "coverage"]
+    given = {"study": make_study(), "size": size, "recovery": Table.of(pd.DataFrame(rows, columns=names))}
+    return PaperContent(**{**given, "public": make_public(), **changes})
+
+
+@pytest.fixture
+def paper():
+    return make_paper()
 
 
 @pytest.fixture

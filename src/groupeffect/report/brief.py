@@ -206,6 +206,7 @@ class _Page:
             ("verdicts", [{"kind": "list", "texts": [self.sentence(verdict) for verdict in content.verdicts]}]),
             ("designs", [self.paragraph(content.designs), *self.figure("design_comparison")]),
             ("all_estimates", [*self.table(tables, "all_estimates"), *self.figure("effect_distribution")]),
+            ("outcomes", self.table(tables, "outcomes")),
             ("estimators", self.figure("synthetic_path")),
             ("quality", self.figure("missingness")),
             ("baseline", self.table(tables, "baseline")),

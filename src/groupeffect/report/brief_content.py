@@ -394,7 +394,8 @@ def _pictures(study: StudyResults) -> tuple[Picture, ...]:
 
 def _tables(study: StudyResults) -> tuple[tuple[str, pd.DataFrame], ...]:
     found = [
-        ("all_estimates", _estimates(study, study.estimates())),
+        ("all_estimates", _estimates(study, tuple(item for item in study.estimates() if item not in study.outcomes))),
+        ("outcomes", _estimates(study, study.outcomes).rename(columns={"estimate": "estimate_own"})),
         ("baseline", study.baseline.frame()),
         ("attrition", study.attrition.frame()),
         ("history", study.history.frame()),
@@ -428,6 +429,8 @@ def _estimates(study: StudyResults, listed: tuple[Estimate, ...]) -> pd.DataFram
         for item in listed
     ]
     frame = pd.DataFrame(rows)
+    if not rows:
+        return frame
     numbers = [name for name in frame.columns if name != "key"]
     frame[numbers] = frame[numbers].astype(float)
     return frame.dropna(axis="columns", how="all")

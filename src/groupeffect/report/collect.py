@@ -75,7 +75,7 @@ def collect_study(
     member, core, net = analysis.member, analysis.core, analysis.net
     if member is None:
         reasons = "; ".join(f"{refusal.question}: {refusal.reason}" for refusal in analysis.refusals)
-        raise ReportError(f"The effect on members was not estimated ({reasons}).", hint="See what each refusal asks for.")
+        raise ReportError(f"The effect on members was not estimated ({reasons}).", hint="See what each refusal needs.")
     counts = pupils or {}
     grades = {name: Certainty.of(grade) for name, grade in analysis.certainty.items()}
     place = f"{source}/" if source else ""
@@ -114,20 +114,23 @@ def _designs(
     if not naive:
         return Table()
     results: dict[tuple[str, str], Result] = {(item.role, item.kind): item.result for item in naive}
-    results[("member", "pre_designation")] = _same_pool(member, naive)
+    keys = {"core": "core.overall"}
     if core is not None:
         results[("core", "pre_designation")] = core.overall
+    results[("member", "pre_designation")], keys["member"] = _same_schools(member, naive)
     frame = design_comparison_frame(results)
     if truth:
-        frame["true_value"] = [truth.get(f"{role}.overall") for role in frame["role"]]
+        frame["true_value"] = [truth.get(keys[str(role)], float("nan")) for role in frame["role"]]
     return Table.of(frame)
 
 
-def _same_pool(member: RoleEffect, naive: Sequence[NaiveEstimate]) -> Result:
-    """Find the member estimate whose schools the naive ones are about."""
+def _same_schools(member: RoleEffect, naive: Sequence[NaiveEstimate]) -> tuple[Result, str]:
+    """Find the member estimate whose schools the naive ones are about, and its key."""
     n = {int(item.result.index.n_treated[0]) for item in naive if item.role == "member"}
-    same = [effect for effect in (member, *member.alternatives) if int(effect.overall.index.n_treated[0]) in n]
-    return same[0].overall if same else member.overall
+    for effect in member.alternatives:
+        if int(effect.overall.index.n_treated[0]) in n and int(member.overall.index.n_treated[0]) not in n:
+            return effect.overall, f"member.{effect.pool}"
+    return member.overall, "member.overall"
 
 
 def _balance(member: RoleEffect, core: RoleEffect | None) -> Table:

@@ -98,9 +98,11 @@ def draw_event_study(frame: pd.DataFrame, ax: Axes, language: Language) -> Axes:
     ticks = np.sort(frame["event_time"].unique())
     ax.set_xticks(ticks[:: max(1, len(ticks) // 12)])
     ax.xaxis.set_major_formatter(lambda value, _: words.number(value))
-    ax.set_xlabel(words("x"))
-    ax.set_ylabel(words("y"))
-    ax.text(-0.46, 0.985, words("joined"), transform=ax.get_xaxis_transform(), va="top", fontsize=8, color="#636363")
+    reform = bool({"member", "core", "net"} & set(names))
+    ax.set_xlabel(words("x" if reform else "x_other"))
+    ax.set_ylabel(words("y" if reform else "y_other"))
+    style: dict[str, Any] = {"va": "top", "fontsize": 8, "color": COLOURS["muted"]}
+    ax.text(-0.46, 0.985, words("joined" if reform else "started"), transform=ax.get_xaxis_transform(), **style)
     return _finish(ax, language, notes, legend)
 
 

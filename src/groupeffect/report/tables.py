@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -150,7 +151,7 @@ def display(frame: pd.DataFrame, language: Language = "en", *, decimals: int = 3
     shown = suppress_small(frame)
     names = [str(name) for name in shown.columns]
     written = {"level": format_number(level, "level", language)}
-    headings = tuple(words.get(f"column.{name}", name).replace("{level}", written["level"]) for name in names)
+    headings = tuple(_heading(name, words).replace("{level}", written["level"]) for name in names)
     columns, numeric = [], []
     for name in names:
         cells = shown[name].tolist()
@@ -158,6 +159,13 @@ def display(frame: pd.DataFrame, language: Language = "en", *, decimals: int = 3
         numeric.append(numbers)
         columns.append([_cell(cell, name, language, decimals) for cell in cells])
     return Display(headings, tuple(zip(*columns, strict=True)) if columns else (), tuple(numeric))
+
+
+def _heading(name: str, words: Mapping[str, str]) -> str:
+    """Words of a column; ``mean.null`` is the column `mean` of `null`."""
+    first, dot, rest = name.partition(".")
+    text = words.get(f"column.{first}", first)
+    return f"{text}, {rest}" if dot else text
 
 
 def _cell(cell: object, name: str, language: Language, decimals: int) -> str:
@@ -171,7 +179,8 @@ def _cell(cell: object, name: str, language: Language, decimals: int) -> str:
     value = float(cell)
     if np.isinf(value):
         return words["value.inf"]
-    kind = next((kind for kind, pattern in _KINDS.items() if re.fullmatch(pattern, name)), "effect")
+    stem = name.partition(".")[0]
+    kind = next((kind for kind, pattern in _KINDS.items() if re.fullmatch(pattern, stem)), "effect")
     if kind == "p":
         least = 10.0**-decimals
         small = f"< {format_number(least, 'effect', language, decimals=decimals)}"

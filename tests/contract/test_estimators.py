@@ -50,5 +50,5 @@ def test_a_given_panel_is_checked_too():
     panel = ge.testing.staggered_panel(40, weighted=True)
     report = check_estimator(ge.did.CallawaySantAnna(), panel=panel, only=("shape", "derivative"))
     names = [outcome.name for outcome in report.outcomes]
-    assert "derivative [given panel]" in names
+    assert "derivative [random directions, given panel]" in names
     report.raise_if_failed()

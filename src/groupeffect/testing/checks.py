@@ -180,6 +180,8 @@ def check_shape(estimator: Estimator, scenario: Scenario) -> str:
     keys, k = effects.index.keys(), len(effects.index)
     need(k > 0, "there is no row")
     need(len(set(keys)) == k, f"{k - len(set(keys))} rows repeat a key")
+    off = np.abs(effects.index.event_time - (effects.index.time - effects.index.cohort))
+    need(not (off > 0).any(), "event times are not time minus cohort")
     missing = int((~np.isfinite(effects.estimate)).sum())
     need(missing == 0 or effects.notes, f"{missing} estimates are not finite and notes say nothing")
     need(missing < k, "no estimate is finite")
@@ -233,10 +235,10 @@ def check_jackknife(estimator: Estimator) -> str:
 
 def check_weights(estimator: Estimator, scenario: Scenario) -> str:
     """Implied weights reproduce the estimate; after treatment they sum to +1 on treated and -1 on untreated."""
+    if "weights" not in estimator.info.provides:
+        raise NotApplicable("the estimator gives no implied weights (see info.provides)")
     panel, design = scenario.panel, scenario.design
     effects = estimator.estimate(panel, design)
-    if effects.weights is None:
-        raise NotApplicable("the estimator gives no implied weights (see info.provides)")
     parts = [("rows", effects)]
     if effects.shares is not None:
         parts += [(str(scheme), effects.aggregate(scheme)) for scheme in AGGREGATIONS]

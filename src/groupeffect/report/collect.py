@@ -144,7 +144,8 @@ def _attrition(member: RoleEffect, core: RoleEffect | None) -> Table:
     import pandas as pd
 
     roles = [effect for effect in (member, core) if effect is not None]
-    return Table.of(pd.DataFrame([{"role": effect.role, **asdict(effect.attrition)} for effect in roles]))
+    frame = pd.DataFrame([{"role": effect.role, **asdict(effect.attrition)} for effect in roles])
+    return Table.of(frame.rename(columns={"n_treated": "cells_treated", "n_comparison": "cells_comparison"}))
 
 
 def _history(member: RoleEffect) -> Table:

@@ -441,7 +441,7 @@ class StudyResults:
         What the figures of the same names draw; empty if there is none.
     baseline, attrition : Table
         Annex: rows of ``diagnostics.baseline_balance`` and ``diagnostics.attrition``, their fields as columns, with a
-        first column role.
+        first column role; the counts of attrition are school-years and called cells_treated, cells_comparison.
     history : Table
         Columns step, reason, rows, units: what was left out.
     refuters : Table

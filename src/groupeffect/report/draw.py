@@ -125,23 +125,20 @@ def _one_series(ax: Axes, rows: pd.DataFrame, name: str, shift: float) -> None:
 
 
 def _label_series(ax: Axes, frame: pd.DataFrame, names: list[Any], words: _Words) -> None:
-    """Names of the series at their right ends, pushed apart if they would touch."""
-    last = frame["event_time"].max()
-    ends = {}
-    for name in names:
-        rows = frame[frame["series"] == name].sort_values("event_time")
-        ends[name] = float(rows["estimate"].iloc[-1])
+    """Names of the series at their right ends, pushed apart where they would touch."""
+    last = frame.sort_values("event_time").groupby("series")[["event_time", "estimate"]].last()
     low, high = ax.get_ylim()
     gap = 0.075 * (high - low)
-    placed: list[float] = []
-    for name in sorted(names, key=lambda item: ends[item]):
-        height = ends[name] if not placed else max(ends[name], placed[-1] + gap)
-        placed.append(height)
-        label = _series_label(words, str(name))
+    placed: dict[float, float] = {}
+    for name in sorted(names, key=lambda item: float(last.loc[item, "estimate"])):
+        end, height = float(last.loc[name, "event_time"]), float(last.loc[name, "estimate"])
+        height = max(height, placed.get(end, -np.inf) + gap)
+        placed[end] = height
         colour = COLOURS.get(str(name), COLOURS["other"])
-        ax.text(last + 0.28, height, label, color=colour, va="center", fontsize=9)
+        ax.text(end + 0.28, height, _series_label(words, str(name)), color=colour, va="center", fontsize=9)
     left, _ = ax.get_xlim()
-    ax.set_xlim(left, last + 0.3 + 0.16 * (last - left))
+    final = float(frame["event_time"].max())
+    ax.set_xlim(left, final + 0.3 + 0.16 * (final - left))
 
 
 def draw_support_map(frame: pd.DataFrame, ax: Axes, language: Language) -> Axes:

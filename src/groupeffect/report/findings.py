@@ -240,7 +240,10 @@ def path_finding(role: RoleResults, book: NumberBook) -> Finding | None:
     entered = book.effects(values, thresholds=(0.0,), source=f"{role.role}.path")
     keys = ("first", "first_low", "first_high", "last", "last_low", "last_high")
     parts: dict[str, Slot] = dict(zip(keys, entered, strict=True))
-    parts["years"] = book.add(last["event_time"] - first["event_time"], "count", source=f"{role.role}.path")
+    years = float(last["event_time"] - first["event_time"])
+    if years == 1:
+        return Finding(f"{role.role}.path", f"finding.path.{role.role}_one", slots=parts)
+    parts["years"] = book.add(years, "count", source=f"{role.role}.path")
     return Finding(f"{role.role}.path", f"finding.path.{role.role}", slots=parts)
 
 
@@ -252,6 +255,8 @@ def horizon_finding(study: StudyResults, book: NumberBook) -> Finding:
         year = book.add(horizon.exhausted_from, "year", source=source)
         words = "exhausted" if horizon.pool == "weak" else "exhausted_other"
         return Finding("horizon", f"finding.horizon.{words}", "exhausted", {"year": year})
+    if horizon.last_event_time == 1:
+        return Finding("horizon", "finding.horizon.open_one", "open")
     years = book.add(horizon.last_event_time, "count", source=source)
     return Finding("horizon", "finding.horizon.open", "open", {"years": years})
 

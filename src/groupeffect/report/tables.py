@@ -45,7 +45,7 @@ SMALL_CELL: Final = 10
 _KINDS: Final = {
     "year": r"cohort|time|year",
     "percent": r"share.*|overall|differential|treated|comparison|allowed|coverage|rejection",
-    "count": r"n_.*|rows|units|draws|months|event_time|failed_draws",
+    "count": r"n_.*|cells_.*|rows|units|draws|months|event_time|failed_draws",
     "measure": r"(treated|comparison)_mean|sd|observed|synthetic",
     "p": r"p_value",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
@@ -55,16 +55,15 @@ class Attrition:
     n_comparison: int
 
 
-def attrition_boundary(overall: float, assumption: Literal["cautious"] = "cautious") -> float:
+def attrition_boundary(overall: float) -> float:
     """Largest differential attrition (share) that counts as low at an overall attrition (share).
+
+    The cautious boundary of the handbook, for interventions that may themselves change who is observed.
 
     Parameters
     ----------
     overall : float
         Overall attrition, 0 to 1; rounded to whole per cent as in the handbook's table.
-    assumption : {"cautious"}, default "cautious"
-        The handbook's stricter boundary, for interventions that may themselves change who is observed. Sources of the
-        other one disagree by 0.1 to 0.3 points, so it is not offered.
 
     Returns
     -------
@@ -76,8 +75,6 @@ def attrition_boundary(overall: float, assumption: Literal["cautious"] = "cautio
     SpecError
         If `overall` is not a share.
     """
-    if assumption != "cautious":
-        raise SpecError(f"assumption={assumption!r} is unknown.", hint="Use 'cautious'.")
     if not 0 <= overall <= 1:
         raise SpecError(f"overall={overall} is not a share between 0 and 1.", hint="Divide per cent by 100.")
     row = int(np.floor(100 * overall + 0.5))
@@ -127,6 +124,4 @@ def attrition(panel: Panel, design: Design) -> Attrition:
     differential = abs(share_treated - share_comparison)
     allowed = attrition_boundary(overall)
     low = bool(differential <= allowed + 1e-12)
-    return Attrition(
-        overall, share_treated, share_comparison, differential, allowed, low, n_treated, n_comparison
-    )
+    return Attrition(overall, share_treated, share_comparison, differential, allowed, low, n_treated, n_comparison)

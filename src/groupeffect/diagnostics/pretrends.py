@@ -145,9 +145,7 @@ def _wald(estimate: FloatArray, vcov: FloatArray) -> tuple[float, int]:
     return float((score**2 / values[kept]).sum()), int(kept.sum())
 
 
-def equivalence(
-    result: Result, margin: float, *, rows: BoolArray | None = None, level: float = 0.95
-) -> Equivalence:
+def equivalence(result: Result, margin: float, *, rows: BoolArray | None = None, level: float = 0.95) -> Equivalence:
     """Two one-sided tests that every row lies within ``-margin`` to ``margin``.
 
     Parameters

@@ -91,8 +91,10 @@ def compare_pools(first: Fit, second: Fit, cluster: str | None, margin: float, l
         influence=Influence(values, mine.influence.unit_ids),
         shares=mine.shares,
     )
-    result = replace(first, effects=difference).aggregate(overall()).infer(
-        ClusterRobust(cluster, correction="cr1"), level=level
+    result = (
+        replace(first, effects=difference)
+        .aggregate(overall())
+        .infer(ClusterRobust(cluster, correction="cr1"), level=level)
     )
     error = result.uncertainty.std_error
     assert error is not None

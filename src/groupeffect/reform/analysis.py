@@ -138,9 +138,7 @@ def analyse_reform(
     if member is None:
         member = ask(
             "member",
-            lambda: member_effect(
-                panel, roles=roles, baseline=baseline, margin=margin, level=level, pool="all_never"
-            ),
+            lambda: member_effect(panel, roles=roles, baseline=baseline, margin=margin, level=level, pool="all_never"),
         )
     core = ask("core", lambda: core_effect(panel, roles=roles, baseline=baseline, margin=margin, level=level))
     if member is None and core is None:

@@ -45,20 +45,20 @@ class AreaAdjusted:
 
     Notes
     -----
-    The path of area a at time t is the mean over its reference schools j observed at t, with unit weights
+    The path :math:`M_{at}` of area a solves, over its reference schools j observed at t with unit weights
     :math:`\omega_j`,
 
-    .. math:: M_{at} = \sum_j \omega_j (Y_{jt} - \bar Y_{j,base}) / \sum_j \omega_j .
+    .. math:: \sum_j \omega_j (Y_{jt} - b_j - M_{at}) = 0, \qquad b_i = \mathrm{mean}_{s \in base}(Y_{is} - M_{a(i)s}),
 
-    A school's base is its mean of :math:`Y_{it} - M_{a(i)t}` over the base times at which it is observed; because
-    common shocks are out, missing base years of some do no harm. With implied weights :math:`W_{it}` on outcomes
-    the estimate is :math:`\sum_{it} W_{it}(Y_{it} - M_{a(i)t})`, and a reference school j adds
+    where the base :math:`b_i` of a school is over the base times at which it is observed. Common shocks are out of it,
+    so missing base years do no harm. With implied weights :math:`W_{it}` on outcomes the estimate is
+    :math:`\sum_{it} W_{it}(Y_{it} - M_{a(i)t})`. A reference school moves the path by
 
-    .. math:: -n \sum_t \Bigl(\sum_{i \in a} W_{it}\Bigr)
-       \frac{\omega_j (Y_{jt} - \bar Y_{j,base} - M_{at})}{\sum_{j'} \omega_{j'}}
+    .. math:: (I - A)^{+} \, \omega_j (Y_{jt} - b_j - M_{at}) / \sum_{j'} \omega_{j'} ,
 
-    to its influence: the estimated paths are part of the uncertainty. For a comparison pool of schools never in a
-    group this is the estimate within areas, areas weighted by their treated schools.
+    where A holds the weights of the base times in the bases of the schools observed at t; so the estimated paths are
+    part of its influence. For a comparison pool of schools never in a group this is the estimate within areas, areas
+    weighted by their treated schools.
 
     Only for designs with a baseline window.
     """
@@ -124,6 +124,8 @@ class _Paths:
     ----------
     value : ndarray of shape (P, T)
         Mean change of the reference schools since the base; zero where nobody is observed.
+    solve : ndarray of shape (P, T, T)
+        From the equations of the times to the path: missing base years tie the times together.
     unit_path : ndarray of int, shape (n,)
         Path of each unit.
     row, path : ndarray of int, shape (m,)
@@ -138,6 +140,7 @@ class _Paths:
     """
 
     value: FloatArray
+    solve: FloatArray
     unit_path: IntArray
     row: IntArray
     path: IntArray
@@ -163,7 +166,6 @@ def _paths(panel: Panel, design: Design, window: BaselineWindow, by: str, refere
     if not refers.any():
         return None
     outcome = np.where(seen, panel.outcome, 0.0)
-    change = outcome - (base * outcome).sum(axis=1, keepdims=True)
 
     area, n_areas = cluster_codes(panel.attributes[by])
     counts: FloatArray = sum_by_code((refers[:, None] & seen).astype(float), area, n_areas)
@@ -182,9 +184,20 @@ def _paths(panel: Panel, design: Design, window: BaselineWindow, by: str, refere
     weight = panel.unit_weight[row][:, None] * seen[row]
     total = sum_by_code(weight, path, n_areas + 1)
     share = weight / np.where(total > 0, total, 1.0)[path]
-    value = sum_by_code(share * change[row], path, n_areas + 1)
-    pull = share * (change[row] - value[path])
-    return _Paths(value, unit_path, row, path, n_own, share, pull, base, notes)
+    solve = _solver(share, base[row], path, n_areas + 1)
+    mean = (base * outcome).sum(axis=1)
+    value = np.einsum("pts,ps->pt", solve, sum_by_code(share * (outcome - mean[:, None])[row], path, n_areas + 1))
+    adjusted = outcome[row] - value[path]
+    pull = share * (adjusted - (base[row] * adjusted).sum(axis=1, keepdims=True))
+    return _Paths(value, solve, unit_path, row, path, n_own, share, pull, base, notes)
+
+
+def _solver(share: FloatArray, base: FloatArray, path: IntArray, n_paths: int) -> FloatArray:
+    """Pseudo-inverse of ``I - A`` per path, shape (P, T, T); a constant added to a path changes nothing."""
+    n_times = share.shape[1]
+    outer = (share[:, :, None] * base[:, None, :]).reshape(len(share), n_times * n_times)
+    tied = sum_by_code(outer, path, n_paths).reshape(n_paths, n_times, n_times)
+    return np.asarray(np.linalg.pinv(np.eye(n_times) - tied, rcond=1e-9))
 
 
 def _against_own_base(panel: Panel, design: Design, paths: _Paths) -> tuple[Panel, Design]:
@@ -234,7 +247,7 @@ def _on_outcomes(inner: ImpliedWeights, paths: _Paths) -> FloatArray:
 
 
 def _use_of_paths(weights: FloatArray, paths: _Paths) -> FloatArray:
-    """Total weight of the units that follow each path, shape (k, P, T)."""
+    """Total weight of the units that follow each path, on the equations of its times, shape (k, P, T)."""
     k, n, n_times = weights.shape
     flat = weights.transpose(1, 0, 2).reshape(n, k * n_times)
     order = np.argsort(paths.unit_path, kind="stable")
@@ -242,7 +255,7 @@ def _use_of_paths(weights: FloatArray, paths: _Paths) -> FloatArray:
     starts = np.flatnonzero(np.r_[True, codes[1:] != codes[:-1]])
     total = np.zeros((len(paths.value), k * n_times))
     total[codes[starts]] = np.add.reduceat(flat[order], starts, axis=0)
-    return total.reshape(len(paths.value), k, n_times).transpose(1, 0, 2)
+    return np.asarray(np.einsum("pkt,pts->kps", total.reshape(len(paths.value), k, n_times), paths.solve))
 
 
 def _on_references(use: FloatArray, paths: _Paths, n: int) -> FloatArray:

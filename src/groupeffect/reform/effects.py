@@ -67,7 +67,7 @@ class RoleEffect:
     attrition : Attrition
         Outcomes missing since joining.
     reliability : Reliability
-        Of the outcome in the base period.
+        Of the outcome in the base period, over all schools.
     margin : float
         Difference that would not matter, outcome units: for the pre-trend and for harm.
     n_schools, n_groups, n_areas : int
@@ -374,9 +374,7 @@ def _role_effect(prepared: Panel, spec: RoleSpec, ask: _Ask) -> RoleEffect:
     treated = _treated(found)
     groups = _count(prepared, spec.roles.school_group, treated)
     notes = [*ask.notes, *_check_groups(groups, spec)]
-    known = reliability(
-        prepared.outcome[:, _window(prepared, spec.baseline)], treated | design.comparison_pool
-    )
+    known = reliability(prepared.outcome[:, _window(prepared, spec.baseline)], _areas(prepared, spec.roles))
     _check_reliability(known)
     support = support_map(found, spec.pool)
     if support.horizon:
@@ -413,8 +411,16 @@ def _with_alternative(main: RoleEffect, prepared: Panel, other: RoleSpec, same: 
     except (DesignError, EstimationError) as error:
         text = f"the second comparison ({other.pool}) cannot be made: {error.message}"
         return replace(main, notes=(*main.notes, text))
+    if _same_comparison(main.fit, like):
+        text = f"the second comparison ({other.pool}) has the same schools on both sides as the first"
+        return replace(main, notes=(*main.notes, text))
     agreement = compare_pools(main.fit, like, main.spec.cluster, ask.margin, ask.level)
     return replace(main, alternatives=(beside,), agreement=agreement)
+
+
+def _same_comparison(first: Fit, second: Fit) -> bool:
+    pairs = ((first.design.cohort, second.design.cohort), (first.design.comparison_pool, second.design.comparison_pool))
+    return all(np.array_equal(one, other) for one, other in pairs)
 
 
 def _treated(found: Fit) -> BoolArray:
@@ -426,6 +432,10 @@ def _treated(found: Fit) -> BoolArray:
 
 def _window(panel: Panel, baseline: BaselineWindow) -> BoolArray:
     return np.asarray((panel.times >= baseline.first) & (panel.times <= baseline.last))
+
+
+def _areas(panel: Panel, roles: Roles) -> AnyArray | None:
+    return None if roles.area is None else panel.attributes.get(roles.area)
 
 
 def _count(panel: Panel, name: str, mask: BoolArray) -> int:

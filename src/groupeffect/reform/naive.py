@@ -131,9 +131,7 @@ def _strategy(effect: RoleEffect) -> ClusterRobust:
     return ClusterRobust(effect.spec.cluster, correction="cr1")
 
 
-def _changes(
-    panel: Panel, cohort: FloatArray, known: set[tuple[float, float]]
-) -> tuple[FloatArray, IntArray]:
+def _changes(panel: Panel, cohort: FloatArray, known: set[tuple[float, float]]) -> tuple[FloatArray, IntArray]:
     """List the changes since the year before joining, and the unit of each."""
     change, units = [], []
     for g, time in sorted(known):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from groupeffect._types import FloatArray
-from groupeffect.design.aggregation import overall
+from groupeffect.design.aggregation import by_calendar_time, overall
 from groupeffect.design.baseline import BaselineWindow
 from groupeffect.diagnostics.pretrends import Equivalence, PreTrends, equivalence, pretrends
+from groupeffect.effects.effects import EffectIndex
+from groupeffect.effects.influence import Influence
 from groupeffect.errors import EstimationError
 from groupeffect.fitting import Fit
 from groupeffect.inference.cluster import ClusterRobust
@@ -26,7 +28,8 @@ class PreTrendReport:
     Parameters
     ----------
     joint : PreTrends or None
-        Test that every cohort moved with its comparison in every year of the window; None if nothing can be tested.
+        Test that treated schools moved with their comparison from every year of the window to its last one, cohorts
+        averaged by their share; None if nothing can be tested.
     placebo : Result or None
         The overall estimate with the first half of the window in the place of the base and the second half in the place
         of the years since joining: same schools, same weights, no reform. Outcome units.
@@ -73,15 +76,13 @@ def pre_trend_report(found: Fit, baseline: BaselineWindow, cluster: str | None, 
     PreTrendReport
     """
     strategy = ClusterRobust(cluster, correction="cr1")
-    index = found.effects.index
-    inside = (index.time >= baseline.first) & (index.time <= baseline.last) & (index.time < index.cohort)
-    inside &= np.isfinite(found.effects.estimate)
-    notes: list[str] = []
-    joint = None
-    if inside.any():
-        joint = pretrends(found.infer(strategy), inside)
+    joint, notes = None, []
+    yearly = _yearly(found, baseline)
+    if yearly is None:
+        notes.append("fewer than two years of the baseline window have an estimated difference")
     else:
-        notes.append("no difference inside the baseline window could be estimated")
+        changes = yearly.infer(strategy)
+        joint = pretrends(changes, np.ones(len(changes.estimate), dtype=bool))
     try:
         panel = found.panel
         again = found.rerun(panel=panel.with_outcome(halves_outcome(panel.outcome, panel.times, baseline)))
@@ -90,6 +91,45 @@ def pre_trend_report(found: Fit, baseline: BaselineWindow, cluster: str | None, 
         return PreTrendReport(joint, None, None, (*notes, f"no placebo estimate: {error.message}"))
     shown = equivalence(placebo, margin, rows=np.array([True]))
     return PreTrendReport(joint, placebo, shown, tuple(notes))
+
+
+def _yearly(found: Fit, baseline: BaselineWindow) -> Fit | None:
+    """Mean difference of the identified cohorts from their comparison, each year of the window less the last one."""
+    index, estimate = found.effects.index, found.effects.estimate
+    after = np.unique(index.cohort[(index.time >= index.cohort) & np.isfinite(estimate)])
+    inside = (index.time >= baseline.first) & (index.time <= baseline.last) & (index.time < index.cohort)
+    rows = np.flatnonzero(inside & np.isin(index.cohort, after) & np.isfinite(estimate))
+    if len(np.unique(index.time[rows])) < 2:
+        return None
+    influence = found.effects.influence
+    assert influence is not None
+    # moved behind the panel's end, so that the one aggregation by calendar time averages the cohorts
+    moved = index.time[rows] + (float(index.time.max()) - baseline.first + 1.0)
+    cells = EffectIndex.build(
+        term="att",
+        cohort=index.cohort[rows],
+        time=moved,
+        n_treated=index.n_treated[rows],
+        n_comparison=index.n_comparison[rows],
+    )
+    effects = replace(
+        found.effects,
+        index=cells,
+        estimate=estimate[rows],
+        influence=Influence(influence.values[:, rows], influence.unit_ids),
+        weights=None,
+        unidentified=(),
+    )
+    years = effects.aggregate(by_calendar_time())
+    k = len(years.index)
+    contrast = np.column_stack([np.eye(k - 1), -np.ones(k - 1)])
+    labels = EffectIndex.build(
+        term="pre_difference",
+        time=np.unique(index.time[rows])[:-1],
+        n_treated=years.index.n_treated[:-1],
+        n_comparison=years.index.n_comparison[:-1],
+    )
+    return replace(found, effects=years.mapped(labels, contrast))
 
 
 def halves_outcome(outcome: FloatArray, times: FloatArray, baseline: BaselineWindow) -> FloatArray:

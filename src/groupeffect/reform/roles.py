@@ -49,6 +49,9 @@ class Roles:
         Attribute within which strong schools are ranked; None = rank all together.
     new_school : str, default "new_school"
         Attribute that marks schools built for a group: they have no period before it and are left out.
+    strong : str, default "strong"
+        Attribute that marks strong schools, for a list that was declared in advance (or when the outcome is not the one
+        by which schools were picked). Optional; without it they are found by :func:`strong_schools`.
     member, core : str, default "member" and "core"
         Values of `role`.
     selection_window : str, default "designation_window"
@@ -69,6 +72,7 @@ class Roles:
     area: str | None = "county_id"
     stage: str | None = "stage"
     new_school: str = "new_school"
+    strong: str = "strong"
     member: str = "member"
     core: str = "core"
     selection_window: str = "designation_window"
@@ -168,7 +172,7 @@ def read_roles(panel: Panel, roles: Roles) -> RoleMap:
         core=core & joined,
         never=~joined,
         weak=weak,
-        new=_flags(panel, roles.new_school),
+        new=flags(panel, roles.new_school),
         cohort=np.where(joined, cohort, NEVER),
         group=group,
         designated=float(weak_year[weak].min()) if weak.any() else float("nan"),
@@ -198,7 +202,8 @@ def _year(value: object) -> float:
     return float(value)  # type: ignore[arg-type]
 
 
-def _flags(panel: Panel, name: str) -> BoolArray:
+def flags(panel: Panel, name: str) -> BoolArray:
+    """Attribute read as yes or no, shape (n,); no where the panel lacks it."""
     if name not in panel.attributes:
         return np.zeros(panel.n_units, dtype=bool)
     values = panel.attributes[name]

@@ -15,7 +15,17 @@ from groupeffect.errors import NoComparisonError, NoTreatedError, SpecError
 from groupeffect.panel.panel import Panel
 from groupeffect.protocols import Estimator
 from groupeffect.reform.area import AreaAdjusted
-from groupeffect.reform.roles import CLUSTER, REFERENCE, Role, RoleMap, Roles, read_roles, row_means, selection_times
+from groupeffect.reform.roles import (
+    CLUSTER,
+    REFERENCE,
+    Role,
+    RoleMap,
+    Roles,
+    flags,
+    read_roles,
+    row_means,
+    selection_times,
+)
 
 __all__ = ["POOLS", "RoleSpec", "prepare", "strong_schools"]
 
@@ -178,7 +188,7 @@ def _clusters(panel: Panel, known: RoleMap) -> IntArray:
 
 
 def strong_schools(panel: Panel, roles: Roles) -> BoolArray:
-    """Schools never in a group that scored like core schools when core schools were picked, shape (n,).
+    """Mark schools never in a group that scored like core schools when core schools were picked, shape (n,).
 
     A school is strong if its mean outcome over the selection years ranks, within its stage, no lower than the lowest
     tenth of the core schools, and, where sizes are known, if it is no smaller than the lowest twentieth of them (a core
@@ -206,6 +216,8 @@ def strong_schools(panel: Panel, roles: Roles) -> BoolArray:
         If no selection year lies in the panel.
     """
     known = read_roles(panel, roles)
+    if roles.strong in panel.attributes:
+        return np.asarray(flags(panel, roles.strong) & known.never)
     picked = selection_times(panel, roles)
     if not picked.any():
         raise SpecError(

@@ -93,9 +93,7 @@ class SupportMap:
             known = [cell for cell in seen if cell.identified]
             fewest = min((cell.n_comparison for cell in known), default=0)
             rows.append((e, len(seen), len(known), sum(cell.n_treated for cell in known), fewest))
-        return pd.DataFrame(
-            rows, columns=["event_time", "n_cohorts", "n_identified", "n_treated", "fewest_comparison"]
-        )
+        return pd.DataFrame(rows, columns=["event_time", "n_cohorts", "n_identified", "n_treated", "fewest_comparison"])
 
     @property
     def horizon(self) -> str:

@@ -63,8 +63,8 @@ class EstimatorInfo:
     exact_tol : float
         Largest absolute error on a noiseless panel with a known effect.
     influence_tol : float
-        Largest relative distance of the influence from the derivative of the estimate in unit weights. Above the default
-        only where cross-fitted first steps are held fixed in the influence, so that terms of second order remain.
+        Largest relative distance of the influence from the derivative of the estimate in unit weights. Above the
+        default only where cross-fitted first steps are held fixed in the influence, so that second-order terms remain.
     varies_with : frozenset of Invariance
         Changes of the data under which the estimate moves by construction of the method (synthetic control without an
         intercept, for instance, varies with ``"unit_constants"``); the contract suite checks all others.

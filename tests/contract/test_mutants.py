@@ -148,7 +148,7 @@ def _aggregated_failures(report):
 
 def test_a_dropped_share_term_fails(monkeypatch):
     """The term for estimated cohort shares moves standard errors by a few percent only, and the derivative a lot."""
-    monkeypatch.setattr(Shares, "influence", lambda self, derivative: 0.0)
+    monkeypatch.setattr(Shares, "influence", lambda _self, _derivative: 0.0)
     report = check_estimator(ge.did.CallawaySantAnna(), only=("derivative",))
     failed = _aggregated_failures(report)
     assert set(failed) == {outcome.name for outcome in report.outcomes}

@@ -66,9 +66,7 @@ def comparison_units(design: Design, cell: Cell) -> BoolArray:
     """Mask of the units of the pool that compare in a cell."""
     if design.comparison == "never_treated":
         return np.asarray(design.comparison_pool & np.isinf(design.cohort))
-    return np.asarray(
-        design.comparison_pool & (design.cohort > cell.threshold) & (design.cohort != cell.cohort)
-    )
+    return np.asarray(design.comparison_pool & (design.cohort > cell.threshold) & (design.cohort != cell.cohort))
 
 
 def cohort_sizes(design: Design) -> tuple[FloatArray, IntArray]:

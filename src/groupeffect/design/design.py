@@ -5,11 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import numpy as np
 
 from groupeffect._types import NEVER, AnyArray, BoolArray, Comparison, FloatArray
-from groupeffect.design.baseline import BasePeriod, BaselineWindow
+from groupeffect.design.baseline import BaselineWindow, BasePeriod
 from groupeffect.errors import (
     AlreadyTreatedError,
     DesignError,
@@ -58,8 +59,8 @@ class Design:
     comparison: Comparison = field(default="not_yet_treated", kw_only=True)
     anticipation: float = field(default=0, kw_only=True)
     baseline: BasePeriod = field(default="varying", kw_only=True)
-    fit_times: BoolArray = field(default=None, kw_only=True)  # type: ignore[assignment]
-    effect_times: BoolArray = field(default=None, kw_only=True)  # type: ignore[assignment]
+    fit_times: BoolArray = field(default=cast("BoolArray", None), kw_only=True)
+    effect_times: BoolArray = field(default=cast("BoolArray", None), kw_only=True)
     notes: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
@@ -88,10 +89,10 @@ class Design:
     def cohorts(self) -> FloatArray:
         """Distinct first treated times, ascending, of the cohorts whose effects can be estimated.
 
-        A cohort that joins when, or after, the last comparison unit joins only serves as comparison (as in R's ``did``).
+        A cohort that joins when, or after, the last comparison unit joins only serves as comparison, as in R's ``did``.
         """
         values = np.unique(self.cohort[np.isfinite(self.cohort)])
-        return values[(values <= self.times[-1]) & (values < self.last_comparison)]
+        return np.asarray(values[(values <= self.times[-1]) & (values < self.last_comparison)])
 
     def treated(self) -> BoolArray:
         """Units treated at some time within the panel."""
@@ -235,8 +236,8 @@ def check_usable(design: Design) -> None:
     last = float(design.cohort[treated].max())
     if len(base_times(design.times, last, design.anticipation, design.baseline)) == 0:
         raise NoPrePeriodError(
-            f"No treated unit has a base period: the last cohort starts at {last:g}, times at {design.times[0]:g}, base "
-            f"period {design.baseline}, anticipation {design.anticipation:g}.",
+            f"No treated unit has a base period: the last cohort starts at {last:g}, times at {design.times[0]:g}, "
+            f"base period {design.baseline}, anticipation {design.anticipation:g}.",
             hint="Add earlier data, move the baseline window, or reduce the anticipation.",
         )
 
@@ -245,10 +246,8 @@ def _leave_out_without_base(
     panel: Panel, first_treated: FloatArray, pool: BoolArray, anticipation: float, baseline: BasePeriod
 ) -> tuple[FloatArray, BoolArray, tuple[str, ...]]:
     """Take cohorts without a base period out of both sides of the comparison."""
-    lost = []
-    for g in np.unique(first_treated[first_treated <= panel.times[-1]]):
-        if len(base_times(panel.times, g, anticipation, baseline)) == 0:
-            lost.append(g)
+    treated_from = np.unique(first_treated[first_treated <= panel.times[-1]])
+    lost = [g for g in treated_from if len(base_times(panel.times, g, anticipation, baseline)) == 0]
     if not lost:
         return first_treated, pool, ()
     gone = np.isin(first_treated, lost)

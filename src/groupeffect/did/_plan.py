@@ -47,9 +47,9 @@ class Block:
         """Outcome changes of the block's units, shape (n_block, m)."""
         own = outcome[self.rows]
         if all(len(base) == 1 for base in self.bases):
-            return own[:, self.times] - own[:, [int(base[0]) for base in self.bases]]
+            return np.asarray(own[:, self.times] - own[:, [int(base[0]) for base in self.bases]])
         means = [own[:, base].mean(axis=1) for base in self.bases]
-        return own[:, self.times] - np.column_stack(means)
+        return np.asarray(own[:, self.times] - np.column_stack(means))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +88,7 @@ def make_plan(panel: Panel, design: Design, *, pairs: bool) -> Plan:
             if design.times[cell.time] >= cell.cohort:
                 lost.append(_lost(design, cell, "no comparison unit is untreated by then"))
             continue
-        found = (
-            list(_pairs(len(cells), cell, treated, units, panel, observed))
-            if holes and not cell.is_base
-            else []
-        )
+        found = list(_pairs(len(cells), cell, treated, units, panel, observed)) if holes and not cell.is_base else []
         if holes and not cell.is_base and not found:
             lost.append(_lost(design, cell, "no treated or no comparison unit is observed at this time and the base"))
             continue

@@ -34,7 +34,7 @@ class BlockResult:
     influence : ndarray of shape (n, m)
         Mean zero; ``estimate - truth`` is approximately its mean over the n units of the block.
     weights : ndarray of shape (n,)
-        Weights on the outcome changes: ``weights @ change == estimate``, +1 in total on treated units, -1 on the others.
+        Weights on the outcome changes: ``weights @ change == estimate``; +1 in total on treated units, -1 on others.
     n_trimmed : int
         Comparison units without weight because their propensity is too high.
     """
@@ -76,12 +76,12 @@ def panel_block(
 
     Notes
     -----
-    With :math:`w_1 = wD/E[wD]`, odds weights :math:`w_0 \propto w(1-D)p/(1-p)` and :math:`m(X)` the weighted least squares
-    fit of the change among comparison units, the doubly robust estimate is
-    :math:`\sum_i (w_{1i} - w_{0i})(\Delta Y_i - m(X_i))`, equation 3.1 of Sant'Anna and Zhao (2020) with logit and least
-    squares as first steps; ``"ipw"`` has :math:`m = 0` and ``"reg"`` has :math:`w_0` on the fit only. The influence
-    functions are their equations for the generic estimated-parameter case and equal the derivative of the estimate in
-    each unit's weight.
+    With :math:`w_1 = wD/E[wD]`, odds weights :math:`w_0 \propto w(1-D)p/(1-p)` and :math:`m(X)` the weighted least
+    squares fit of the change among comparison units, the doubly robust estimate is
+    :math:`\sum_i (w_{1i} - w_{0i})(\Delta Y_i - m(X_i))`, equation 3.1 of Sant'Anna and Zhao (2020) with logit and
+    least squares as first steps; ``"ipw"`` has :math:`m = 0` and ``"reg"`` has :math:`w_0` on the fit only. The
+    influence functions are their equations for the generic estimated-parameter case and equal the derivative of the
+    estimate in each unit's weight.
     """
     w = weight / weight.mean()
     if covariates.shape[1] == 0:

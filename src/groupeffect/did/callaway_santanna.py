@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from groupeffect._types import BoolArray, FloatArray, IntArray
+from groupeffect._types import FloatArray, IntArray
 from groupeffect.design.design import Design
 from groupeffect.did._cross_sections import Convention, cross_section_block
 from groupeffect.did._plan import Block, Plan, make_plan
@@ -36,9 +36,9 @@ class CallawaySantAnna:
         Doubly robust, normalised inverse probability weighting, or outcome regression. Without covariates they agree.
     unbalanced : {"cross_sections", "pairs"}, default "cross_sections"
         What to do when some outcomes are not observed.
-        ``"cross_sections"``: treat observations as repeated cross-sections with influence summed by unit, as R's ``did``
-        does with ``allow_unbalanced_panel=TRUE``; consistent, but it gives up differences within units, so changes in
-        *which* units are observed add noise.
+        ``"cross_sections"``: treat observations as repeated cross-sections with influence summed by unit, as R's
+        ``did`` does with ``allow_unbalanced_panel=TRUE``; consistent, but it gives up differences within units, so
+        changes in *which* units are observed add noise.
         ``"pairs"``: use, for each time and base time, the units observed at both; keeps within-unit differences and is
         usually far more precise. For a baseline window the cell is the mean over its base times.
         To drop incomplete units as ``did`` does by default, call ``panel.balanced("drop_units")`` first.
@@ -55,9 +55,9 @@ class CallawaySantAnna:
     are reported too. A cell that cannot be computed is nan with the reason in ``notes``, and announced by
     `WeakOverlapWarning`; it takes no part in aggregations.
 
-    Differences from R's ``did`` 2.5: none in estimates, and none in analytic standard errors with ``ClusterRobust()`` but
-    for the one that `convention` describes; when some
-    units of the comparison pool join last and nobody is never treated, that cohort serves as comparison only, as there.
+    Differences from R's ``did`` 2.5: none in estimates, and none in analytic standard errors with ``ClusterRobust()``
+    but for the one that `convention` describes; when some units of the comparison pool join last and nobody is never
+    treated, that cohort serves as comparison only, as there.
 
     References
     ----------
@@ -302,5 +302,3 @@ class _CellTime:
 def _post(plan: Plan, design: Design) -> list[_CellTime]:
     cells = [_CellTime(cell.cohort, float(design.times[cell.time])) for cell in plan.cells]
     return [cell for cell in cells if cell.time >= cell.cohort]
-
-

@@ -1,9 +1,9 @@
-"""Aggregation of cells: one linear map, and the influence of the estimated shares in it.
+r"""Aggregation of cells: one linear map, and the influence of the estimated shares in it.
 
 With shares :math:`p_g` and cells :math:`j` of cohort :math:`g_j`, a row that averages the set :math:`S` is
-:math:`\\theta = \\sum_{j \\in S} p_{g_j}\\theta_j / \\sum_{j \\in S} p_{g_j}`, and its derivative in a share is
-:math:`\\sum_{j \\in S: g_j = g} (\\theta_j - \\theta) / \\sum_{j \\in S} p_{g_j}` (Callaway and Sant'Anna 2021, section 3 and
-corollary 2).
+:math:`\theta = \sum_{j \in S} p_{g_j}\theta_j / \sum_{j \in S} p_{g_j}`, and its derivative in a share is
+:math:`\sum_{j \in S: g_j = g} (\theta_j - \theta) / \sum_{j \in S} p_{g_j}` (Callaway and Sant'Anna 2021, section 3
+and corollary 2).
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class _Cells:
         """Treated units (each once) and the smallest number of comparison units behind each set of cells."""
         treated, comparison = [], []
         for chosen in members:
-            first = {g: n for g, n in zip(self.index.cohort[chosen], self.index.n_treated[chosen], strict=True)}
+            first = dict(zip(self.index.cohort[chosen], self.index.n_treated[chosen], strict=True))
             treated.append(sum(first.values()))
             comparison.append(int(self.index.n_comparison[chosen].min()) if chosen.any() else 0)
         return np.array(treated, dtype=np.int64), np.array(comparison, dtype=np.int64)
@@ -104,11 +104,23 @@ def _mean_stage(matrix: FloatArray, n_cohorts: int) -> _Stage:
     return _Stage(matrix, np.zeros((n_cohorts, len(matrix))))
 
 
-def _index(cells: _Cells, members: BoolArray, **keys: FloatArray) -> EffectIndex:
+def _index(
+    cells: _Cells,
+    members: BoolArray,
+    *,
+    cohort: FloatArray | None = None,
+    time: FloatArray | None = None,
+    event_time: FloatArray | None = None,
+) -> EffectIndex:
     treated, comparison = cells.counts(members)
-    reference = np.array([bool(cells.index.is_reference[row].all()) for row in members])
     return EffectIndex.build(
-        term="att", n_treated=treated, n_comparison=comparison, is_reference=reference, **keys
+        term="att",
+        cohort=cohort,
+        time=time,
+        event_time=event_time,
+        n_treated=treated,
+        n_comparison=comparison,
+        is_reference=np.array([bool(cells.index.is_reference[row].all()) for row in members]),
     )
 
 

@@ -107,9 +107,7 @@ class Shares:
     def values(self) -> FloatArray:
         """Weighted share of each cohort in all units, shape (G,)."""
         counted = self.unit_cohort >= 0
-        sums = np.bincount(
-            self.unit_cohort[counted], weights=self.unit_weight[counted], minlength=len(self.cohorts)
-        )
+        sums = np.bincount(self.unit_cohort[counted], weights=self.unit_weight[counted], minlength=len(self.cohorts))
         return np.asarray(sums / self.unit_weight.sum())
 
     def influence(self, derivative: FloatArray) -> FloatArray:

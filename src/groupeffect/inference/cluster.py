@@ -24,7 +24,7 @@ Correction = Literal["auto", "none", "cr1"]
 
 @dataclass(frozen=True, slots=True)
 class ClusterRobust:
-    """Analytic variance, robust to any dependence within clusters.
+    r"""Analytic variance, robust to any dependence within clusters.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class ClusterRobust:
 
     Notes
     -----
-    The variance is :math:`n^{-2}\\sum_c (\\sum_{i \\in c}\\psi_i)^2`, with cluster *sums* of the influence.
+    The variance is :math:`n^{-2}\sum_c (\sum_{i \in c}\psi_i)^2`, with cluster *sums* of the influence.
     """
 
     by: str | None = None

@@ -44,7 +44,7 @@ def lower_bound_p(estimate: float, std_error: float, null: float, df: float | No
 
 
 def wald_p(statistic: float, rank: int, df: float | None = None) -> float:
-    """P-value of a Wald statistic of some rank: chi-squared, or with `df` the F distribution of ``statistic / rank``."""
+    """P-value of a Wald statistic of some rank: chi-squared, or with `df` F distributed ``statistic / rank``."""
     if rank == 0:
         return float("nan")
     return float(stats.chi2.sf(statistic, rank) if df is None else stats.f.sf(statistic / rank, rank, df))

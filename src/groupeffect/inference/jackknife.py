@@ -29,7 +29,7 @@ __all__ = ["Jackknife"]
 
 @dataclass(frozen=True, slots=True)
 class Jackknife:
-    """Standard errors from re-estimating without one cluster at a time (CV3).
+    r"""Standard errors from re-estimating without one cluster at a time (CV3).
 
     Parameters
     ----------
@@ -38,8 +38,9 @@ class Jackknife:
 
     Notes
     -----
-    The variance is :math:`\\frac{G-1}{G}\\sum_c(\\hat\\theta_{(-c)} - \\hat\\theta)(\\hat\\theta_{(-c)} - \\hat\\theta)'`, centred at
-    the estimate (MacKinnon, Nielsen and Webb 2023), with t critical values on G-1 degrees of freedom. Rows that a
+    The variance is
+    :math:`\frac{G-1}{G}\sum_c(\hat\theta_{(-c)} - \hat\theta)(\hat\theta_{(-c)} - \hat\theta)'`, centred at the
+    estimate (MacKinnon, Nielsen and Webb 2023), with t critical values on G-1 degrees of freedom. Rows that a
     deletion removes are nan in that draw and reported in ``failed_draws``; clusters that take no part in the design
     leave the estimate unchanged and count as zero deviations.
     """
@@ -106,4 +107,5 @@ def _without(fit: Fit, keep: FloatArray) -> FloatArray:
 def on_rows_of(fit: Fit, again: Fit) -> FloatArray:
     """Estimates of a re-run arranged on the rows of the original fit; nan where a row is missing."""
     found = dict(zip(again.effects.index.keys(), again.effects.estimate.tolist(), strict=True))
-    return np.array([found.get(key, np.nan) for key in fit.effects.index.keys()])
+    wanted = fit.effects.index.keys()
+    return np.array([found.get(key, np.nan) for key in wanted])

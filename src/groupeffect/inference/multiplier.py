@@ -22,7 +22,7 @@ __all__ = ["MultiplierBootstrap"]
 
 @dataclass(frozen=True, slots=True)
 class MultiplierBootstrap:
-    """Perturb the influence function with Rademacher signs, one per cluster (Callaway and Sant'Anna 2021, algorithm 1).
+    r"""Random signs on the influence function, one per cluster (Callaway and Sant'Anna 2021, algorithm 1).
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class MultiplierBootstrap:
 
     Notes
     -----
-    The band has the critical value :math:`c`, the `level` quantile over draws of :math:`\\max_k |t_k^*|`: all rows that
+    The band has the critical value :math:`c`, the `level` quantile over draws of :math:`\max_k |t_k^*|`: all rows that
     have a standard error are covered together.
     """
 
@@ -67,7 +67,8 @@ class MultiplierBootstrap:
         statistic = ratio(fit.effects.estimate, std_error)
         pointwise = critical_value(level)
         with np.errstate(invalid="ignore", divide="ignore"):
-            largest = np.nanmax(np.abs(draws[:, live] / std_error[live]), axis=1) if live.any() else np.array([pointwise])
+            sizes = np.abs(draws[:, live] / std_error[live])
+        largest = np.nanmax(sizes, axis=1) if live.any() else np.array([pointwise])
         simultaneous = float(np.quantile(largest, level, method="inverted_cdf"))
         return Uncertainty(
             method=f"multiplier bootstrap by {self.by or 'unit'}, {self.draws} draws",
@@ -85,6 +86,6 @@ class MultiplierBootstrap:
 
 def _spread(draws: FloatArray, kind: str) -> FloatArray:
     if kind == "sd":
-        return draws.std(axis=0, ddof=1)
+        return np.asarray(draws.std(axis=0, ddof=1))
     lower, upper = np.quantile(draws, [0.25, 0.75], axis=0, method="inverted_cdf")
     return np.asarray((upper - lower) / NORMAL_IQR)

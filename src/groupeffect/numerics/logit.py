@@ -50,7 +50,7 @@ def fit_logit(regressors: FloatArray, outcome: BoolArray, weight: FloatArray) ->
     OverlapError
         If the regressors separate the two outcomes, so that no maximum exists.
     """
-    n, p = regressors.shape
+    n = len(regressors)
     share = float(weight[outcome].sum() / weight.sum())
     # start at the constant-only fit, projected on the columns (a constant is among them)
     beta = regressors.T @ weight * np.log(share / (1 - share)) / n

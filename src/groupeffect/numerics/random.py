@@ -13,7 +13,7 @@ _CHUNK = 8192  # clusters at a time: the signs of one chunk and block (16 MB) st
 
 
 def rademacher_sums(rows: FloatArray, draws: int, seed: int) -> FloatArray:
-    """Sums of rows with random signs: ``draws`` times :math:`\\sum_c V_c x_c`, :math:`V_c = \\pm 1` with equal odds.
+    r"""Sums of rows with random signs: ``draws`` times :math:`\sum_c V_c x_c`, :math:`V_c = \pm 1` with equal odds.
 
     Parameters
     ----------
@@ -43,4 +43,4 @@ def rademacher_sums(rows: FloatArray, draws: int, seed: int) -> FloatArray:
             heads = np.unpackbits(bits[:, start // 8 : (start + _CHUNK) // 8], axis=1, count=len(part))
             out[first:last] += heads.astype(np.float64) @ part
         # a sign is 2 * heads - 1, so a sum with signs is twice the sum over heads minus the total
-    return 2 * out - total
+    return np.asarray(2 * out - total)

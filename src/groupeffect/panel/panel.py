@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
@@ -86,22 +86,20 @@ class Panel:
     times: FloatArray = field(kw_only=True)
     adoption: FloatArray = field(kw_only=True)
     columns: Columns = field(kw_only=True)
-    exit: FloatArray = field(default=None, kw_only=True)  # type: ignore[assignment]
-    unit_weight: FloatArray = field(default=None, kw_only=True)  # type: ignore[assignment]
+    exit: FloatArray = field(default=cast("FloatArray", None), kw_only=True)
+    unit_weight: FloatArray = field(default=cast("FloatArray", None), kw_only=True)
     cell_size: FloatArray | None = field(default=None, kw_only=True)
-    covariates: FloatArray = field(default=None, kw_only=True)  # type: ignore[assignment]
+    covariates: FloatArray = field(default=cast("FloatArray", None), kw_only=True)
     attributes: Mapping[str, AnyArray] = field(default_factory=dict, kw_only=True)
     history: tuple[Drop, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         n, n_times = self.outcome.shape
         freeze = object.__setattr__
-        if self.exit is None:
-            freeze(self, "exit", np.full(n, NEVER))
-        if self.unit_weight is None:
-            freeze(self, "unit_weight", np.ones(n))
-        if self.covariates is None:
-            freeze(self, "covariates", np.empty((n, n_times, 0)))
+        defaults = {"exit": np.full(n, NEVER), "unit_weight": np.ones(n), "covariates": np.empty((n, n_times, 0))}
+        for name, value in defaults.items():
+            if getattr(self, name) is None:
+                freeze(self, name, value)
         expected = {
             "unit_ids": (n,),
             "times": (n_times,),
@@ -215,13 +213,14 @@ class Panel:
             return self
         if policy == "refuse":
             rows, columns = np.nonzero(hole)
-            cells = ", ".join(f"{self.unit_ids[i]} at {self.times[t]:g}" for i, t in zip(rows[:3], columns[:3], strict=True))
+            first = zip(rows[:3], columns[:3], strict=True)
+            cells = ", ".join(f"{self.unit_ids[i]} at {self.times[t]:g}" for i, t in first)
             raise UnbalancedError(
                 f"{int(hole.sum())} of {hole.size} unit-times are not observed (first: {cells}).",
                 hint='Use balanced("drop_units"), or an estimator that handles unbalanced panels.',
             )
         axis = 1 if policy == "drop_units" else 0
-        keep = ~hole.any(axis=axis)
+        keep = np.asarray(~hole.any(axis=axis))
         if not keep.any():
             raise UnbalancedError(
                 f"Every {'unit' if axis else 'time'} has a hole, so {policy!r} would leave nothing.",
@@ -294,4 +293,3 @@ def _locked(values: AnyArray) -> AnyArray:
     view = np.asarray(values).view()
     view.setflags(write=False)
     return view
-

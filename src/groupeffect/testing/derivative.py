@@ -101,10 +101,10 @@ Along = Literal["units", "clusters", "random"]
 def check_derivative(estimator: Estimator, scenario: Scenario, along: Along) -> str:
     """Compare the influence with the numerical derivative of each row and each aggregation in unit weights.
 
-    ``"units"``: in the weight of each unit. ``"clusters"``: the weights of a cluster move together, and the *sums* of the
-    influence by cluster are compared. ``"random"``: in eight random directions, in which any wrong influence shows too,
-    at a fraction of the cost. Estimators that declare a larger ``info.influence_tol`` (cross-fitted first steps are held
-    fixed in their influence) are compared to that tolerance.
+    ``"units"``: in the weight of each unit. ``"clusters"``: the weights of a cluster move together, and the *sums* of
+    the influence by cluster are compared. ``"random"``: in eight random directions, in which any wrong influence shows
+    too, at a fraction of the cost. Estimators that declare a larger ``info.influence_tol`` (cross-fitted first steps
+    are held fixed in their influence) are compared to that tolerance.
     """
     panel, design = scenario.panel, scenario.design
     own = estimator.estimate(panel, design)

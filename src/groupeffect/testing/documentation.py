@@ -1,4 +1,4 @@
-"""Is every option documented, and does the reference exist?"""
+"""Whether every option is documented, and the reference exists."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def check_parameters(kind: type) -> str:
     """Every option has a type, its default and a description."""
     doc = inspect.getdoc(kind) or ""
     entries = parameter_entries(doc)
-    options = [item for item in dataclasses.fields(kind)]
+    options = dataclasses.fields(kind)
     faults = []
     for item in options:
         if item.name not in entries:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GoldenBundle", "GoldenCase", "check_case", "read_bundle"]
 
-_SCHEMES = {
+_SCHEMES: dict[str, Callable[..., Aggregation]] = {
     "overall": overall,
     "by_event_time": by_event_time,
     "by_cohort": by_cohort,
@@ -89,8 +89,8 @@ class GoldenCase:
     tables : mapping
         Expected numbers by table: ``"scheme"`` and ``"arguments"`` name the aggregation (null for an estimator's own
         rows); then keys of the rows, ``"estimate"``, ``"std_error"``, and the lower triangle by rows of the covariance:
-        ``"vcov"`` with the case's clusters, ``"vcov_unit"`` with units as clusters. ``"mean_after"`` is the plain mean of
-        the event times from 0 on.
+        ``"vcov"`` with the case's clusters, ``"vcov_unit"`` with units as clusters. ``"mean_after"`` is the plain mean
+        of the event times from 0 on.
     more : mapping
         Other numbers, for tests of their own.
     folder : Path
@@ -115,7 +115,9 @@ class GoldenCase:
     def panel(self) -> Panel:
         """The case's data as a panel."""
         frame = _frame(self.folder / self.data["file"]).drop(index=self.data.get("without_rows", []))
-        columns = {key: tuple(value) if isinstance(value, list) else value for key, value in self.columns.items()}
+        columns: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in self.columns.items()
+        }
         if self.data.get("rows_as_units"):
             frame = frame.assign(row=np.arange(len(frame)))
         panel = read_panel(frame, Columns(**columns))

@@ -140,9 +140,10 @@ def repeat_units(panel: Panel, rows: AnyArray) -> Panel:
 
 
 def _refuse_declared(estimator: Estimator, name: str, scenario: Scenario) -> None:
-    if name == "unit_constants" and not scenario.panel.is_balanced and "unit_constants" not in estimator.info.varies_with:
+    declared = estimator.info.varies_with
+    if name == "unit_constants" and name not in declared and not scenario.panel.is_balanced:
         name = "unit_constants_with_holes"
-    if name in estimator.info.varies_with:
+    if name in declared:
         raise NotApplicable(f"the method is not invariant to {name} by construction (info.varies_with)")
 
 
@@ -152,7 +153,8 @@ def _tolerance(estimator: Estimator) -> float:
 
 def _row_error(estimator: Estimator, own: Effects, again: Effects, factor: float, shift: float) -> float:
     """Largest difference of estimates, relative to the largest estimate; fails if rows or estimates differ."""
-    expected = [(term, g + shift, t + shift, e) for term, g, t, e in own.index.keys()]
+    own_keys = own.index.keys()
+    expected = [(term, g + shift, t + shift, e) for term, g, t, e in own_keys]
     need(expected == again.index.keys(), "the rows are not those of the original data")
     need(
         np.array_equal(np.isnan(own.estimate), np.isnan(again.estimate)),

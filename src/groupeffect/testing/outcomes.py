@@ -70,7 +70,7 @@ class CheckReport:
         return tuple(outcome for outcome in self.outcomes if outcome.status == "not applicable")
 
     def raise_if_failed(self) -> CheckReport:
-        """This report, if nothing failed.
+        """Return the report itself if nothing failed.
 
         Raises
         ------

@@ -105,9 +105,9 @@ def staggered_panel(
 def conditional_trend_panel(n_units: int = 24) -> Panel:
     """Noiseless panel in which trends are parallel only given a binary covariate at the base period.
 
-    Half of the units join in 2004. The covariate changes from year to year; outcomes after 2003 grow by 1.5 a year where
-    it was one in 2003, and treated units have it more often. The effect is 0.5. An estimator that takes the covariate at
-    another time, or ignores it, misses the effect by a wide margin.
+    Half of the units join in 2004. The covariate changes from year to year; outcomes after 2003 grow by 1.5 a year
+    where it was one in 2003, and treated units have it more often. The effect is 0.5. An estimator that takes the
+    covariate at another time, or ignores it, misses the effect by a wide margin.
 
     Parameters
     ----------

@@ -82,14 +82,12 @@ def expected_aggregate(
     scheme: Aggregation, index: EffectIndex, panel: Panel, effects: Effects, effect: EffectPath
 ) -> FloatArray:
     """Truth of aggregated rows, from loops over treated units and times: slow, and independent of the linear maps."""
-    cells = {
-        (g, t): (g, t, t - g, float(effect(np.array([g]), np.array([t - g]))[0]) if t >= g else 0.0)
-        for _, g, t, _ in effects.index.keys()
-    }
+    keys = zip(effects.index.cohort.tolist(), effects.index.time.tolist(), strict=True)
+    cells = [(g, t, t - g, float(effect(np.array([g]), np.array([t - g]))[0]) if t >= g else 0.0) for g, t in keys]
     weight_of = {
         g: float(panel.unit_weight[panel.adoption == g].sum()) for g in np.unique(effects.index.cohort).tolist()
     }
-    units = [(g, t, e, tau, weight_of[g]) for g, t, e, tau in cells.values()]
+    units = [(g, t, e, tau, weight_of[g]) for g, t, e, tau in cells]
     if isinstance(scheme, ByEventTime):
         long_enough = _long_enough(units, scheme.balance)
         return np.array([_mean([u for u in long_enough if u[2] == e]) for e in index.event_time])

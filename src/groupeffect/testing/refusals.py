@@ -126,8 +126,9 @@ def check_unhandled(estimator: Estimator, feature: str) -> str:
         need(error.hint, f"refused by {type(error).__name__}, without a hint")
         return f"refused by {type(error).__name__}"
     rows = dict(zip(before.index.keys(), before.estimate.tolist(), strict=True))
-    pairs = [(rows[key], new) for key, new in zip(after.index.keys(), after.estimate, strict=True) if key in rows]
-    changed = not np.allclose(*np.array(pairs).T, rtol=1e-9, atol=1e-12, equal_nan=True)
+    pairs = [(rows[key], value) for key, value in zip(after.index.keys(), after.estimate, strict=True) if key in rows]
+    old, new = np.array(pairs).T
+    changed = not np.allclose(old, new, rtol=1e-9, atol=1e-12, equal_nan=True)
     if feature in estimator.info.handles:
         need(changed, "declared as handled, but no estimate changes")
         return "changes the estimate"

@@ -81,10 +81,14 @@ class Fit:
         CapabilityError
             If the estimate lacks what the strategy needs; the message lists strategies that would work.
         SpecError
-            If `level` is not between 0 and 1.
+            If `level` is not between 0 and 1, or `strategy` is a class.
         """
         from groupeffect.result import Result
 
+        if isinstance(strategy, type):
+            raise SpecError(
+                f"infer() got the class {strategy.__name__}, not a strategy.", hint=f"Write {strategy.__name__}()."
+            )
         if not 0 < level < 1:
             raise SpecError(f"level={level} is not between 0 and 1.", hint="Use 0.95 for a 95 % interval.")
         missing = strategy.needs - self.effects.capabilities

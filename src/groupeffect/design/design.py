@@ -157,7 +157,8 @@ def staggered_design(
     -------
     Design
         Units treated at or before the first usable time are left out: they have no untreated period. They are counted
-        in ``notes`` and announced by `DroppedUnitsWarning`.
+        in ``notes`` and announced by `DroppedUnitsWarning`. Units that leave treatment (``panel.exit``) count as
+        treated from their first treated time on; ``notes`` say how many.
 
     Raises
     ------
@@ -188,10 +189,22 @@ def staggered_design(
         comparison=comparison,
         anticipation=anticipation,
         baseline=base_period,
-        notes=notes,
+        notes=(*notes, *_exits(panel, first_treated)),
     )
     _check_comparison(design)
     return design
+
+
+def _exits(panel: Panel, first_treated: FloatArray) -> tuple[str, ...]:
+    """Note about treated units that leave treatment: designs here go by the first treated time."""
+    leaves = (first_treated <= panel.times[-1]) & (panel.exit <= panel.times[-1])
+    if not leaves.any():
+        return ()
+    named = ", ".join(str(unit) for unit in panel.unit_ids[leaves][:3])
+    return (
+        f"{int(leaves.sum())} treated units leave treatment within the panel (first: {named}); they count as treated "
+        "from their first treated time on, so effects are those of having joined",
+    )
 
 
 def _check_treated(panel: Panel, first_treated: FloatArray) -> None:
@@ -348,6 +361,7 @@ def block_design(
         times=panel.times,
         comparison="never_treated",
         baseline="universal",
+        notes=_exits(panel, cohort),
     )
 
 

@@ -131,7 +131,10 @@ def _event_times(cells: _Cells, scheme: ByEventTime, effects: Effects) -> tuple[
     hi = np.inf if scheme.hi is None else scheme.hi
     notes: list[str] = []
     if scheme.balance is not None:
-        longest = {g: elapsed[(cells.index.cohort == g) & cells.usable].max() for g in np.unique(cells.index.cohort)}
+        longest = {
+            g: elapsed[(cells.index.cohort == g) & cells.usable].max(initial=-np.inf)
+            for g in np.unique(cells.index.cohort)
+        }
         kept = np.array([longest[g] >= scheme.balance for g in cells.index.cohort])
         allowed &= kept
         lost = sorted({f"{g:g}" for g, keep in zip(cells.index.cohort, kept, strict=True) if not keep})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ from groupeffect.design.aggregation import (
     overall,
 )
 from groupeffect.effects.effects import Effects
-from groupeffect.effects.influence import Influence
+from groupeffect.effects.influence import Influence, Shares
 from groupeffect.protocols import Estimator
 from groupeffect.testing.outcomes import NotApplicable, need
 from groupeffect.testing.panels import Scenario, uneven_clusters
@@ -52,7 +52,10 @@ class _Stack:
     influence: tuple[Influence, ...]
 
     @classmethod
-    def of(cls, effects: Effects) -> _Stack:
+    def of(cls, effects: Effects, shares: Shares | None = None) -> _Stack:
+        """Rows and aggregations; with the shares given, if any, in place of those of the effects."""
+        if shares is not None:
+            effects = replace(effects, shares=shares)
         parts = [("rows", effects)]
         if effects.shares is not None:
             parts += [(str(scheme), effects.aggregate(scheme)) for scheme in AGGREGATIONS]
@@ -104,7 +107,8 @@ def check_derivative(estimator: Estimator, scenario: Scenario, along: Along) -> 
     ``"units"``: in the weight of each unit. ``"clusters"``: the weights of a cluster move together, and the *sums* of
     the influence by cluster are compared. ``"random"``: in eight random directions, in which any wrong influence shows
     too, at a fraction of the cost. Estimators that declare a larger ``info.influence_tol`` (cross-fitted first steps
-    are held fixed in their influence) are compared to that tolerance.
+    are held fixed in their influence) are compared to that tolerance. Cohort shares that the estimator declares fixed
+    (`Shares.fixed`: its variance is conditional on who is treated when) are held fixed in the numerical derivative too.
     """
     panel, design = scenario.panel, scenario.design
     own = estimator.estimate(panel, design)
@@ -112,9 +116,10 @@ def check_derivative(estimator: Estimator, scenario: Scenario, along: Along) -> 
     if "unit_weight" not in estimator.info.handles:
         raise NotApplicable("unit weights are not handled; the jackknife check stands in")
     stack, n = _Stack.of(own), panel.n_units
+    held = own.shares if own.shares is not None and own.shares.fixed else None
 
     def values_at(weight: FloatArray) -> FloatArray:
-        return _Stack.of(estimator.estimate(panel.with_unit_weight(weight), design)).estimate
+        return _Stack.of(estimator.estimate(panel.with_unit_weight(weight), design), held).estimate
 
     if along == "clusters":
         labels = uneven_clusters(n)

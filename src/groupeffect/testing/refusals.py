@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from groupeffect.design.baseline import baseline_window
-from groupeffect.design.design import Design
+from groupeffect.design.design import Design, block_design, staggered_design
 from groupeffect.errors import (
     AlreadyTreatedError,
     GroupEffectError,
@@ -103,13 +103,23 @@ def _with_window(panel: Panel, design: Design) -> tuple[Panel, Design]:
     return panel, replace(design, baseline=baseline_window(panel.times[0], panel.times[1]))
 
 
+def _with_exit(panel: Panel, design: Design) -> tuple[Panel, Design]:
+    leaves = panel.adoption == np.nanmin(panel.adoption)
+    panel = replace(panel, exit=np.where(leaves, panel.times[-1], np.inf))
+    if len(np.unique(design.cohort[design.treated()])) == 1:
+        treated = panel.unit_ids[design.treated()].tolist()
+        return panel, block_design(panel, treated=treated, start=float(design.cohort.min()))
+    return panel, staggered_design(panel, comparison=design.comparison)
+
+
 UNHANDLED: dict[str, Callable[[Panel, Design], tuple[Panel, Design]]] = {
     "covariates": _with_covariate,
     "unit_weight": _with_weight,
     "anticipation": _with_anticipation,
     "baseline_window": _with_window,
+    "exit": _with_exit,
 }
-"""Feature -> how to ask for it."""
+"""Feature -> how to ask for it (``"exit"``: units that leave treatment)."""
 
 
 def check_unhandled(estimator: Estimator, feature: str) -> str:
@@ -119,8 +129,9 @@ def check_unhandled(estimator: Estimator, feature: str) -> str:
     if feature == "covariates" and panel.columns.covariates:
         raise NotApplicable("every scenario of this family has a covariate")
     before = fit(estimator, panel, design).effects
+    panel, changed_design = UNHANDLED[feature](panel, design)
     try:
-        after = fit(estimator, *UNHANDLED[feature](panel, design)).effects
+        after = fit(estimator, panel, changed_design).effects
     except GroupEffectError as error:
         need(feature not in estimator.info.handles, f"declared as handled, but {type(error).__name__}: {error.message}")
         need(error.hint, f"refused by {type(error).__name__}, without a hint")
@@ -132,5 +143,6 @@ def check_unhandled(estimator: Estimator, feature: str) -> str:
     if feature in estimator.info.handles:
         need(changed, "declared as handled, but no estimate changes")
         return "changes the estimate"
-    need(set(after.notes) - set(before.notes), "not handled, and neither refused nor in the notes")
+    said = {*after.notes, *changed_design.notes} - {*before.notes, *design.notes}
+    need(said, "not handled, and neither refused nor in the notes")
     return "stands in the notes"

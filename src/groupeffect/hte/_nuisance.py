@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import hashlib
 import inspect
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from groupeffect._types import AnyArray, BoolArray, FloatArray, IntArray
-from groupeffect.errors import EstimationError, OverlapError, SpecError, TooFewClustersError
+from groupeffect.errors import DroppedUnitsWarning, EstimationError, OverlapError, SpecError, TooFewClustersError
 from groupeffect.hte._linear_models import LeastSquares, RidgeLogit
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ MIN_TREATED = 5
 
 MAX_PROPENSITY = 0.999
 """A treated unit with a propensity at or above this has no comparable unit."""
+
+MAX_ALONE = 0.05
+"""Largest share of treated units without a comparable one that may be left out; beyond it nothing is estimated."""
 
 TRIM_PROPENSITY = 0.995
 """Comparison units with a propensity at or above this get no weight."""
@@ -268,7 +272,7 @@ def cross_fit(
     EstimationError
         If no block has enough units.
     OverlapError
-        If treated units have a propensity of `MAX_PROPENSITY` or more.
+        If more than `MAX_ALONE` of the treated units have a propensity of `MAX_PROPENSITY` or more.
     """
     n_clusters = len(np.unique(folds.cluster[stack.unit[stack.treated]]))
     if n_clusters < MIN_CLUSTERS:
@@ -323,6 +327,7 @@ def _without_small_blocks(stack: Stack, folds: Folds) -> Stack:
         f"{len(small)} blocks of cohorts {cohorts} ({lost} treated unit-blocks) left out of the scores: fewer than "
         f"{need} treated or comparison units outside a fold"
     )
+    warnings.warn(note, DroppedUnitsWarning, stacklevel=5)
     return stack.take(~np.isin(stack.block, small), note)
 
 
@@ -338,15 +343,16 @@ def treated_probability(model: Any, features: FloatArray) -> FloatArray:
 
 def _check_overlap(stack: Stack, probability: FloatArray, unit_ids: AnyArray) -> None:
     alone = stack.treated & (probability >= MAX_PROPENSITY)
-    if not alone.any():
-        return
     units = np.unique(stack.unit[alone])
+    n_treated = len(np.unique(stack.unit[stack.treated]))
+    if len(units) <= MAX_ALONE * n_treated:
+        return
     worst = int(np.bincount(stack.block[alone], minlength=stack.n_blocks).argmax())
     rows = stack.block == worst
     name = stack.feature_names[_most_apart(stack.features[rows], stack.treated[rows])]
     raise OverlapError(
-        f"{len(units)} treated units have no comparable unit (propensity {MAX_PROPENSITY} or more; first: "
-        f"{', '.join(str(unit) for unit in unit_ids[units[:3]])}). Treated and comparison units differ most in "
+        f"{len(units)} of {n_treated} treated units have no comparable unit (propensity {MAX_PROPENSITY} or more; "
+        f"first: {', '.join(str(unit) for unit in unit_ids[units[:3]])}). Treated and comparison units differ most in "
         f"{name!r} (cohort {stack.cohort[worst]:g}).",
         hint=f"Leave {name!r} out, widen the comparison pool, or restrict the panel to units with comparable ones.",
     )

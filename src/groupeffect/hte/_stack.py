@@ -199,7 +199,8 @@ def make_stack(panel: Panel, design: Design, modifiers: Modifiers, window: Event
     NoComparisonError
         If no post-treatment cell has treated and comparison units.
     EstimationError
-        If a unit that takes part has no value of a modifier in the base period.
+        If a unit that takes part has no value of a modifier in the base period, or a modifier is constant among treated
+        units.
     """
     blocks, unidentified = _blocks(panel, design, window)
     parts = [_rows(panel, design, block, modifiers) for block in blocks]
@@ -218,7 +219,9 @@ def make_stack(panel: Panel, design: Design, modifiers: Modifiers, window: Event
         feature_names=(*modifiers.names, *names),
         unidentified=unidentified,
     )
-    return _scaled(_drop_incomplete(panel, stack, modifiers))
+    stack = _drop_incomplete(panel, stack, modifiers)
+    _check_varying(stack, modifiers)
+    return _scaled(stack)
 
 
 def _blocks(panel: Panel, design: Design, window: EventWindow | None) -> tuple[list[_Block], tuple[Unidentified, ...]]:
@@ -321,6 +324,20 @@ def _drop_incomplete(panel: Panel, stack: Stack, modifiers: Modifiers) -> Stack:
     out = int((~complete).sum())
     note = f"{out} of {len(complete)} unit-blocks left out of the scores: outcome or covariates not observed"
     return stack.take(complete, note)
+
+
+def _check_varying(stack: Stack, modifiers: Modifiers) -> None:
+    own = stack.modifiers[stack.treated]
+    if len(own) == 0:
+        return
+    flat = np.ptp(own, axis=0) <= 1e-12 * np.maximum(np.abs(own).max(axis=0), 1.0)
+    if flat.any():
+        name = modifiers.names[int(np.argmax(flat))]
+        n_treated = len(np.unique(stack.unit[stack.treated]))
+        raise EstimationError(
+            f"Modifier {name!r} is constant among the {n_treated} treated units, so effects cannot vary with it.",
+            hint="Leave it out.",
+        )
 
 
 def _scaled(stack: Stack) -> Stack:

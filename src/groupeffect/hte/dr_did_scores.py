@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,10 @@ import numpy as np
 
 from groupeffect._types import AnyArray, FloatArray
 from groupeffect.effects.influence import Influence
-from groupeffect.errors import EstimationError, SingularDesignError, SpecError
+from groupeffect.errors import EstimationError, SingularDesignError, SpecError, WeakOverlapWarning
 from groupeffect.hte._first_steps import first_step_moments
 from groupeffect.hte._nuisance import (
+    MAX_PROPENSITY,
     TRIM_PROPENSITY,
     Folds,
     Nuisances,
@@ -241,9 +243,10 @@ def dr_did_scores(
     TooFewClustersError
         If fewer than five clusters have treated units.
     OverlapError
-        If treated units have no comparable unit; the feature that separates them is named.
+        If more than one treated unit in twenty has no comparable unit; the feature that separates them is named. Fewer
+        are left out, with a note and `WeakOverlapWarning`.
     EstimationError
-        If a modifier is missing for units that take part, or no cohort is large enough.
+        If a modifier is missing for units that take part or constant among treated units, or no cohort is large enough.
     SpecError
         If an option or the name of a modifier is unknown.
 
@@ -296,7 +299,7 @@ def dr_did_scores(
 
 def _assemble(panel: Panel, nuisances: Nuisances, folds: Folds, modifiers: Modifiers) -> DRScores:
     stack, n = nuisances.stack, panel.n_units
-    a = np.where(stack.treated, stack.weight, 0.0)
+    a = np.where(stack.treated & (nuisances.propensity < MAX_PROPENSITY), stack.weight, 0.0)
     a = a / a.sum()
     kept = ~stack.treated & (nuisances.propensity < TRIM_PROPENSITY)
     probability = np.where(kept, nuisances.propensity, 0.0)
@@ -323,12 +326,23 @@ def _assemble(panel: Panel, nuisances: Nuisances, folds: Folds, modifiers: Modif
         comparison_weight=omega,
         folds=folds,
         modifiers=modifiers,
-        notes=(*stack.notes, *_trimmed(stack, nuisances.propensity)),
+        notes=(*stack.notes, *_left_out(stack, nuisances.propensity, panel.unit_ids)),
     )
 
 
-def _trimmed(stack: Stack, propensity: FloatArray) -> tuple[str, ...]:
-    lost = int((~stack.treated & (propensity >= TRIM_PROPENSITY)).sum())
-    if lost == 0:
-        return ()
-    return (f"comparison units with a propensity of {TRIM_PROPENSITY} or more got no weight ({lost} unit-blocks)",)
+def _left_out(stack: Stack, propensity: FloatArray, unit_ids: AnyArray) -> tuple[str, ...]:
+    """Say what was left out for want of overlap, in notes and as warnings."""
+    notes = []
+    alone = np.unique(stack.unit[stack.treated & (propensity >= MAX_PROPENSITY)])
+    if len(alone):
+        units = ", ".join(str(unit) for unit in unit_ids[alone[:3]])
+        notes.append(
+            f"{len(alone)} treated units have no comparable unit (propensity {MAX_PROPENSITY} or more) in some or all "
+            f"years and do not count there (first: {units})"
+        )
+    trimmed = int((~stack.treated & (propensity >= TRIM_PROPENSITY)).sum())
+    if trimmed:
+        notes.append(f"comparison units with a propensity of {TRIM_PROPENSITY} or more got no weight ({trimmed} rows)")
+    for note in notes:
+        warnings.warn(note, WeakOverlapWarning, stacklevel=5)
+    return tuple(notes)

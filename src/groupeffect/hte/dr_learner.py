@@ -11,7 +11,7 @@ from groupeffect._types import FloatArray
 from groupeffect.design.design import Design
 from groupeffect.effects.effects import EffectIndex, Effects, Scores
 from groupeffect.effects.influence import Influence
-from groupeffect.errors import EstimationError, SpecError
+from groupeffect.errors import SpecError
 from groupeffect.hte._effect_function import FinalModel, check_final, out_of_fold_effects
 from groupeffect.hte._nuisance import PropensityModel, RegressionModel
 from groupeffect.hte._stack import EventWindow
@@ -113,7 +113,7 @@ class DRLearner:
                 "not_yet_treated",
             }
         ),
-        unbiased_under=("constant_effects", "covariate_trends"),
+        unbiased_under=("constant_effects", "parallel_trends", "covariate_trends"),
         exact_tol=1e-8,
         influence_tol=0.3,
         varies_with=frozenset({"unit_labels", "duplication"}),
@@ -149,7 +149,11 @@ class DRLearner:
             If fewer than five clusters have treated units.
         """
         scores = dr_did_scores(panel, design, self._options, modifiers=self.modifiers)
-        terms, parts, counts = ["att"], [scores.project(np.ones((len(scores.stack.unit), 1)))], [_count(scores)]
+        terms, parts, counts = (
+            ["att"],
+            [scores.project(np.ones((len(scores.stack.unit), 1)))],
+            [int((scores.weight > 0).sum())],
+        )
         tau_hat = None
         if scores.modifiers.names:
             terms += [f"projection:{name}" for name in scores.modifiers.names]
@@ -172,23 +176,12 @@ class DRLearner:
         )
 
 
-def _count(scores: DRScores) -> int:
-    return int((scores.weight > 0).sum())
-
-
 def _slopes(scores: DRScores) -> Projection:
     """Slopes per standard deviation, with the influence of the estimated standard deviations."""
     stack, a = scores.stack, scores.treated_weight
     centre = a @ stack.modifiers
     deviation = stack.modifiers - centre
     spread = np.sqrt(a @ deviation**2)
-    flat = spread <= 1e-12 * np.maximum(np.abs(centre), 1.0)
-    if flat.any():
-        name = scores.modifiers.names[int(np.argmax(flat))]
-        raise EstimationError(
-            f"Modifier {name!r} is constant among the {_count(scores)} treated units, so effects cannot vary with it.",
-            hint="Leave it out.",
-        )
     scale = np.where(scores.modifiers.indicator, 1.0, spread)
     basis = np.column_stack([np.ones(len(a)), deviation / scale])
     fitted = scores.project(basis)

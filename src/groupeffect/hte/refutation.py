@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -280,7 +283,7 @@ class _Problem:
     def run(self, method: str, draws: int, seed: int, **options: Any) -> tuple[FloatArray, float]:
         """Estimates of the draws of a dowhy refuter, and its p-value."""
         self.record.clear()
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _quiet():
             # dowhy tests draws of zero spread (a constant estimate) by dividing through it
             warnings.filterwarnings("ignore", category=RuntimeWarning)
             answer = self.model.refute_estimate(
@@ -296,6 +299,18 @@ class _Problem:
             )
         result = answer.refutation_result or {}
         return np.array(self.record), float(np.asarray(result.get("p_value", np.nan)).reshape(-1)[0])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence dowhy's log, which comments on p-values that are not used here."""
+    log = logging.getLogger("dowhy")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 @dataclass(frozen=True, slots=True)

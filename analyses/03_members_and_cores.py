@@ -1,4 +1,4 @@
-"""Did members learn more, did core schools pay, what is the net effect of a group?
+"""Members, core schools, net effect: who learned more, and did core schools pay.
 
 python analyses/03_members_and_cores.py [STUDY.toml]
 """

@@ -2,10 +2,10 @@
 
     python benchmarks/callaway_santanna.py [--size large] [--peers diff-diff csdid] [--rounds 3]
 
-Each peer gets an environment of its own under benchmarks/out/ (made by pip at the first call). Packages take turns, round
-by round, each in a fresh process that simulates the same panel, makes one warm-up call and then three timed ones, from data
-frame to event-study table with the overall effect. The figure is CPU seconds (smallest of the three), because machines are
-shared; the table shows the ratio to this package, median over rounds.
+Each peer gets an environment of its own under benchmarks/out/ (made by pip at the first call). Packages take turns,
+round by round, each in a fresh process that simulates the same panel, makes one warm-up call and then three timed ones,
+from data frame to event-study table with the overall effect. The figure is CPU seconds (smallest of the three), because
+machines are shared; the table shows the ratio to this package, median over rounds.
 """
 
 import argparse
@@ -27,7 +27,7 @@ DRAWS = 999
 
 
 def groupeffect_call(frame, draws):
-    """This package: read, design, fit, aggregate twice, infer."""
+    """Our package: read, design, fit, aggregate twice, infer."""
     import groupeffect as ge
 
     columns = ge.Columns(unit="id", time="t", outcome="y", cohort="g", never=(0,), covariates=("x",))
@@ -54,7 +54,9 @@ def csdid_call(frame, draws):
     from csdid.att_gt import ATTgt
 
     boot = draws > 0
-    cells = ATTgt("y", "t", "id", "g", frame, control_group="nevertreated", xformla="y~x", biters=draws or 1, cband=boot)
+    cells = ATTgt(
+        "y", "t", "id", "g", frame, control_group="nevertreated", xformla="y~x", biters=draws or 1, cband=boot
+    )
     cells = cells.fit(est_method="dr", bstrap=boot)
     overall = cells.aggte("simple", bstrap=boot, cband=boot).atte
     cells.aggte("dynamic", bstrap=boot, cband=boot)
@@ -158,13 +160,15 @@ def main():
         own = [row["cpu"] for row in rows["groupeffect"]]
         for peer, found in rows.items():
             if any(isinstance(row, str) for row in found):
-                print(f"| {task} | {args.size} | {peer} | {next(row for row in found if isinstance(row, str))} | | | | |")
+                print(
+                    f"| {task} | {args.size} | {peer} | {next(row for row in found if isinstance(row, str))} | | | | |"
+                )
                 continue
             ratio = statistics.median(row["cpu"] / mine for row, mine in zip(found, own, strict=True))
-            middle = {key: statistics.median(row[key] for row in found) for key in ("cpu", "wall", "peak_mb")}
+            cpu, wall, peak = (statistics.median(row[key] for row in found) for key in ("cpu", "wall", "peak_mb"))
             last = found[-1]
             print(
-                f"| {task} | {args.size} | {peer} | {middle['cpu']:.2f} | {middle['wall']:.2f} | {middle['peak_mb']:.0f} "
+                f"| {task} | {args.size} | {peer} | {cpu:.2f} | {wall:.2f} | {peak:.0f} "
                 f"| {ratio:.2f} | {last['estimate']:.4f} ({last['std_error']:.5f}) |"
             )
 

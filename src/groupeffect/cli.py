@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
@@ -54,8 +54,8 @@ def simulate(
     schools: Annotated[int, typer.Option(min=100, help="Number of schools.")] = 1500,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     faults: Annotated[bool, typer.Option(help="Plant the data faults of real files.")] = True,
-    encoding: Annotated[str, typer.Option(help="utf-8 or gb18030.")] = "utf-8",
-    headers: Annotated[str, typer.Option(help="en or zh.")] = "en",
+    encoding: Annotated[Literal["utf-8", "utf-8-sig", "gb18030"], typer.Option(help="Of the files.")] = "utf-8",
+    headers: Annotated[Literal["en", "zh"], typer.Option(help="Language of the column names.")] = "en",
     list_scenarios: Annotated[bool, typer.Option("--list", help="List the scenarios and stop.")] = False,
 ) -> None:
     """Write a synthetic school reform with known truth, as a bureau would export it."""

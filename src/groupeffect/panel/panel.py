@@ -191,6 +191,10 @@ class Panel:
         """Same panel with other unit weights of shape (n,)."""
         return replace(self, unit_weight=unit_weight)
 
+    def without_exits(self) -> Panel:
+        """Same panel with every unit treated for good from its first treated time on (effects of ever joining)."""
+        return replace(self, exit=np.full(self.n_units, NEVER))
+
     def with_attributes(self, **attributes: AnyArray) -> Panel:
         """Same panel with further attributes, each of shape (n,)."""
         return replace(self, attributes={**self.attributes, **attributes})

@@ -42,6 +42,7 @@ _OUTCOMES: Final = {
     "prior_mean": Text("attainment of the intake", "入学基础"),
     "enrol": Text("enrolment", "在校生数"),
 }
+_TWFE: Final = Text("two-way fixed effects", "双向固定效应")
 _QUARTERS: Final = {
     1: Text("quarter with the smallest predicted effect", "预测效应最低的四分之一"),
     2: Text("second quarter", "第二个四分之一"),
@@ -113,8 +114,10 @@ def _pupils(effect: RoleEffect) -> int:
 
 
 def _twfe(roles: Iterable[RoleEffect], folder: Path) -> tuple[Estimate, ...]:
-    words = {"member": Text("members, two-way fixed effects", "成员校，双向固定效应"),
-             "core": Text("core schools, two-way fixed effects", "核心校，双向固定效应")}
+    words = {
+        "member": Text("members, two-way fixed effects", "成员校，双向固定效应"),
+        "core": Text("core schools, two-way fixed effects", "核心校，双向固定效应"),
+    }
     return tuple(
         Estimate.of(
             Result.from_json(folder / f"{effect.role}_twfe.json"),
@@ -127,8 +130,10 @@ def _twfe(roles: Iterable[RoleEffect], folder: Path) -> tuple[Estimate, ...]:
 
 
 def _synthetic(study: Study) -> tuple[Estimate, ...]:
-    words = {"did": Text("one group, synthetic difference-in-differences", "单个集团，合成双重差分"),
-             "control": Text("one group, synthetic control", "单个集团，合成控制")}
+    words = {
+        "did": Text("one group, synthetic difference-in-differences", "单个集团，合成双重差分"),
+        "control": Text("one group, synthetic control", "单个集团，合成控制"),
+    }
     found = []
     for name, label in words.items():
         path = study.path("synthetic", f"synthetic_{name}_overall.json")
@@ -224,7 +229,8 @@ def _truth(study: Study, analysis: ReformAnalysis) -> dict[str, float]:
     path = study.data_folder / "truth" / "school_year.csv"
     if not path.is_file():
         return {}
-    truth = pd.read_csv(path, usecols=["school_id", "year", "tau"]).pivot(index="school_id", columns="year", values="tau")
+    rows = pd.read_csv(path, usecols=["school_id", "year", "tau"])
+    truth = rows.pivot_table(index="school_id", columns="year", values="tau")
     values = {}
     for effect in (analysis.member, analysis.core):
         if effect is not None:
@@ -265,7 +271,7 @@ def public_study(study: Study) -> PublicStudy:
                 Text(item["title"]),
                 Estimate.of(overall, f"{name}.overall", source=f"table/{name}_overall.json"),
                 Table.of(path.tidy()),
-                (Estimate.of(twfe, f"{name}.twfe", source=f"table/{name}_twfe.json", label=Text("two-way fixed effects")),),
+                (Estimate.of(twfe, f"{name}.twfe", source=f"table/{name}_twfe.json", label=_TWFE),),
                 item["caveat"],
             )
         )

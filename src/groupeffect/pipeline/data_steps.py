@@ -17,9 +17,7 @@ def generate(study: Study, draft: Draft) -> None:
     assert study.spec.schools is not None
     options = study.spec.schools.generate
     assert options is not None
-    reform = simulate_schools(
-        options.scenario, n_schools=options.n_schools, seed=options.seed, faults=options.faults
-    )
+    reform = simulate_schools(options.scenario, n_schools=options.n_schools, seed=options.seed, faults=options.faults)
     write_reform(reform, draft.folder)
 
 

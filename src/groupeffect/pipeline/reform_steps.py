@@ -34,7 +34,7 @@ def estimate(study: Study, draft: Draft) -> None:
     draft.table("baseline", role_table(roles, "balance"))
     draft.table("attrition", role_table(roles, "attrition"))
     languages = study.spec.study.languages
-    paths = {effect.role: effect.event_study for effect in roles}
+    paths: dict[str, Result] = {effect.role: effect.event_study for effect in roles}
     draft.figure("event_study_figure", event_study_frame(paths), languages)
     for effect in roles:
         draft.figure(f"{effect.role}_support_figure", support_map_frame(effect.support), languages)
@@ -72,7 +72,7 @@ def twfe_result(effect: RoleEffect) -> Result:
     """
     import groupeffect as ge
 
-    panel, design = dataclasses.replace(effect.fit.panel, exit=None), effect.fit.design
+    panel, design = effect.fit.panel.without_exits(), effect.fit.design
     plain = ge.staggered_design(
         panel, comparison=design.comparison, cohort=design.cohort, comparison_pool=design.comparison_pool
     )
@@ -87,8 +87,8 @@ def role_table(effects: list[RoleEffect], field: str) -> pd.DataFrame:
     rows = []
     for effect in effects:
         found = getattr(effect, field)
-        for item in found if isinstance(found, tuple) else (found,):
-            rows.append({"role": effect.role, **dataclasses.asdict(item)})
+        items = found if isinstance(found, tuple) else (found,)
+        rows += [{"role": effect.role, **dataclasses.asdict(item)} for item in items]
     return pd.DataFrame(rows)
 
 
@@ -123,8 +123,8 @@ def synthetic(study: Study, draft: Draft) -> None:
         draft.result(f"synthetic_{name}_overall", fitted.aggregate(ge.overall()).infer(strategy))
         draft.figure(f"synthetic_{name}_figure", synthetic_path_frame(result), study.spec.study.languages)
     draft.note(
-        f"synthetic twin of group {case.group}: placebo schools are noisier than the average of {case.n_members} members, "
-        "so its interval is too wide rather than too narrow"
+        f"synthetic twin of group {case.group}: placebo schools are noisier than the average of {case.n_members} "
+        "members, so its interval is too wide rather than too narrow"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from groupeffect.errors import SpecError
 
 if TYPE_CHECKING:
     from groupeffect.pipeline.study import Draft, Study
+    from groupeffect.report.content import Table
 
 __all__ = ["brief", "content", "exhibits", "paper", "paper_files"]
 
@@ -52,25 +52,25 @@ def paper_files(study: Study) -> list[Path]:
 
 
 def paper(study: Study, draft: Draft) -> None:
-    """Typeset the working paper; a copy goes to the paper folder when this is the main study."""
-    import pandas as pd
-
+    """Typeset the working paper."""
     from groupeffect.pipeline.contents import public_study
-    from groupeffect.report.content import PaperContent, StudyResults, Table
+    from groupeffect.report.content import PaperContent, StudyResults
     from groupeffect.report.paper import build_paper
 
     everything = PaperContent(
         StudyResults.from_json(study.path("content", "study.json")),
-        Table.of(pd.read_csv(study.path("size", "size.csv"))),
-        Table.of(pd.read_csv(study.path("size", "recovery.csv"))),
+        _table(study.path("size", "size.csv")),
+        _table(study.path("size", "recovery.csv")),
         public_study(study),
     )
     everything.to_json(draft.folder / "paper.json")
-    build_paper(draft.folder, draft.folder / "paper.pdf")
+    build_paper(draft.folder, draft.folder / "paper.pdf", source=study.root / "paper")
 
 
-def publish(study: Study) -> Path:
-    """Copy the finished paper beside its source, as ``paper/groupeffect.pdf``."""
-    target = study.root / "paper" / "groupeffect.pdf"
-    shutil.copyfile(study.path("paper", "paper.pdf"), target)
-    return target
+def _table(path: Path) -> Table:
+    import pandas as pd
+
+    from groupeffect.report.content import Table
+
+    # "null" is the name of a scenario, not a missing value
+    return Table.of(pd.read_csv(path, keep_default_na=False, na_values=[""]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -69,7 +70,15 @@ def run_study(study: Study, *, console: Console) -> list[Outcome]:
             outcomes.append(run_step(study, step))
             progress.advance(task)
         progress.update(task, description="done")
+    _copy_paper(study)
     return outcomes
+
+
+def _copy_paper(study: Study) -> None:
+    """Put a copy of the paper where the study file says, unless its outputs were sent elsewhere."""
+    target, paper = study.spec.study.paper_copy, study.path("paper", "paper.pdf")
+    if target is not None and paper.is_file() and study.outputs == study.root / study.spec.study.out:
+        shutil.copyfile(paper, study.root / target)
 
 
 def _declare(study: Study) -> None:
@@ -86,14 +95,13 @@ def show_outcomes(study: Study, outcomes: Sequence[Outcome], *, console: Console
     table = Table(title=f"{study.spec.study.title} ({_short(study.folder)})", title_justify="left")
     for name in ("step", "state", "files", "dropped or uncertain", "refused"):
         table.add_column(name, overflow="fold")
+    told: set[str] = set()
     for outcome in outcomes:
         record = outcome.record
+        fresh = [note for note in record.notes if note not in told]
+        told |= set(fresh)
         table.add_row(
-            outcome.step.name,
-            outcome.status,
-            str(len(record.outputs)),
-            _first(record.notes),
-            _first(record.refused),
+            outcome.step.name, outcome.status, str(len(record.outputs)), _first(fresh), _first(record.refused)
         )
     console.print(table)
     readable = ("brief_en.html", "brief_zh.html", "paper.pdf")

@@ -82,9 +82,8 @@ def fit_file(path: str | Path) -> Result:
 
 def _check_sections(spec: Mapping[str, Any]) -> None:
     faults = [_unknown(name, _SECTIONS, "section") for name in spec if name not in _SECTIONS]
-    for name in ("panel", "estimator", "inference"):
-        if name not in spec:
-            faults.append(Violation("study_file", f"section [{name}] is missing"))
+    needed = ("panel", "estimator", "inference")
+    faults += [Violation("study_file", f"section [{name}] is missing") for name in needed if name not in spec]
     panel = spec.get("panel", {})
     roles = ("file", *(item.name for item in fields(Columns)))
     faults += [_unknown(name, roles, "[panel] entry") for name in panel if name not in roles]

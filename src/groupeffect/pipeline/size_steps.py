@@ -25,7 +25,7 @@ ATTRIBUTES = ("role", "model", "group_id", "county_id", "location", "stage", "de
 
 
 def operating_characteristics(study: Study, draft: Draft) -> None:
-    """Size where the truth is zero, bias and coverage where it is not, for the default analysis and for those that mislead."""
+    """Size where the truth is zero, bias and coverage where it is not: for the defaults and for what misleads."""
     import pandas as pd
     from joblib import Parallel, delayed
 
@@ -99,29 +99,30 @@ def _one_draw(scenario: str, seed: int, n_schools: int, margin: float) -> pd.Dat
 
 def _rows(analysis: str, result: Result, effect: RoleEffect, truth: Truth) -> list[dict[str, object]]:
     """Rows of a result that are effects (event time >= 0, or overall), with their truth."""
-    tidy = result.tidy()
-    rows = []
-    for item in tidy.itertuples():
-        after = np.isnan(item.event_time) or item.event_time >= 0
-        if not after or not np.isfinite(item.estimate) or not np.isfinite(item.std_error):
-            continue
+    index, estimate, error = result.index, result.estimate, result.uncertainty.std_error
+    assert error is not None
+    before = index.event_time < 0
+    rows: list[dict[str, object]] = []
+    for row in np.flatnonzero(~before & np.isfinite(estimate) & np.isfinite(error)):
+        event_time = float(index.event_time[row])
+        low, high = result.uncertainty.interval[row]
         rows.append(
             {
                 "role": effect.role,
                 "analysis": analysis,
-                "event_time": item.event_time,
-                "estimate": item.estimate,
-                "std_error": item.std_error,
-                "conf_low": item.conf_low,
-                "conf_high": item.conf_high,
-                "truth": _true_value(effect, truth, float(item.event_time)),
+                "event_time": event_time,
+                "estimate": float(estimate[row]),
+                "std_error": float(error[row]),
+                "conf_low": float(low),
+                "conf_high": float(high),
+                "truth": _true_value(effect, truth, event_time),
             }
         )
     return rows
 
 
 def _true_value(effect: RoleEffect, truth: Truth, event_time: float) -> float:
-    """True effect over the identified cells of an effect, at one event time or over all (nan), cohort-share weighted."""
+    """True effect over the identified cells, at one event time or over all (nan), weighted by cohort shares."""
     fit = effect.fit
     index, design, panel = fit.effects.index, fit.design, fit.panel
     position = {unit: row for row, unit in enumerate(truth.labels["school_id"])}

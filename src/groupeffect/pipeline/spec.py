@@ -28,7 +28,8 @@ class About(_Section):
     place: str = ""
     place_zh: str = ""
     languages: tuple[Literal["en", "zh"], ...] = ("en", "zh")
-    paper_with: str | None = Field(default=None, description="Name of the study on public data that the paper also tells")
+    paper_with: str | None = Field(default=None, description="Study on public data that the paper also tells")
+    paper_copy: str | None = Field(default=None, description="Where a copy of the finished paper goes")
     out: str = "analyses/out"
 
 
@@ -68,7 +69,7 @@ class Reform(_Section):
 class Synthetic(_Section):
     """One group against a constructed twin."""
 
-    group: str | None = Field(default=None, description="School group; by default the best observed of the largest wave")
+    group: str | None = Field(default=None, description="By default the best observed of the largest wave")
     draws: int = Field(default=200, ge=20)
     seed: int = Field(default=1, ge=0)
 
@@ -103,7 +104,7 @@ class Keep(_Section):
     """Rows of a table that an analysis uses."""
 
     column: str
-    values: tuple[str | float, ...]
+    one_of: tuple[str | float, ...]
 
 
 class TableAnalysis(_Section):

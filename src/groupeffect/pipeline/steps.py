@@ -62,8 +62,12 @@ STEPS: tuple[Step, ...] = (
     Step("data", "generating the synthetic reform", data_steps.generate, ("schools",)),
     Step("validation", "validating the files", data_steps.validate, ("schools",), files=_school_files),
     Step("table", "analysing the table", table_steps.analyse, ("table",), files=table_steps.files),
-    Step("reform", "members, core schools, net effect", reform_steps.estimate, ("reform", "schools"), files=_school_files),
-    Step("synthetic", "one county against its twin", reform_steps.synthetic, ("synthetic", "reform"), files=_school_files),
+    Step(
+        "reform", "members, core schools, net effect", reform_steps.estimate, ("reform", "schools"), files=_school_files
+    ),
+    Step(
+        "synthetic", "one group against its twin", reform_steps.synthetic, ("synthetic", "reform"), files=_school_files
+    ),
     Step(
         "heterogeneity",
         "for whom: doubly robust scores",

@@ -66,13 +66,17 @@ class Record:
         body = json.loads(path.read_text(encoding="utf-8"))
         body |= {name: tuple(body[name]) for name in ("notes", "refused")}
         record = cls(**body)
-        intact = all((folder / name).is_file() and hash_file(folder / name) == value for name, value in record.outputs.items())
+        intact = all(_is_intact(folder / name, value) for name, value in record.outputs.items())
         return record if intact else None
 
     def write(self, folder: Path) -> None:
         """Write the record beside the outputs."""
         body = {name: getattr(self, name) for name in self.__dataclass_fields__}
         (folder / RECORD).write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _is_intact(path: Path, value: str) -> bool:
+    return path.is_file() and hash_file(path) == value
 
 
 class Draft:

@@ -71,10 +71,11 @@ def _fit(frame: pd.DataFrame, spec: TableStudy, item: TableAnalysis) -> Fit:
 
     used = frame
     if item.keep is not None:
-        used = frame[frame[item.keep.column].isin(item.keep.values)]
+        used = frame[frame[item.keep.column].isin(item.keep.one_of)]
         if used.empty:
             raise SpecError(
-                f"No row of the table has {item.keep.column} in {item.keep.values}.", hint="Check [table.analyses] keep."
+                f"No row of the table has {item.keep.column} in {list(item.keep.one_of)}.",
+                hint="Check [table.analyses] keep.",
             )
     columns = ge.Columns(
         unit=spec.unit,

@@ -21,7 +21,7 @@ from groupeffect.errors import (
     SpecError,
 )
 from groupeffect.hte._nuisance import cluster_folds
-from groupeffect.hte._stack import make_stack, read_modifiers
+from groupeffect.hte._unobserved_cause import strongest_bias
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -180,7 +180,7 @@ def refute(fit: Fit, *, draws: int = 50, seed: int = 0, by: str | None = None) -
         else _not_run("random_common_cause", f"{fit.estimator.info.name} takes no covariates"),
         truth.same("data_subset", *problem.run("data_subset_refuter", draws, seed, subset_fraction=SUBSET)),
     ]
-    strongest, robustness = _unobserved(fit)
+    strongest, robustness = strongest_bias(fit)
     found.append(truth.unobserved(strongest))
     return RefutationReport(estimate, std_error, tuple(found), robustness, draws, seed)
 
@@ -413,57 +413,3 @@ def _with_covariate(panel: Panel, name: str, rows: IntArray, values: FloatArray)
     added = np.repeat(column[:, None, None], panel.n_times, axis=1)
     columns = replace(panel.columns, covariates=(*panel.columns.covariates, name))
     return replace(panel, covariates=np.concatenate([panel.covariates, added], axis=2), columns=columns)
-
-
-def _unobserved(fit: Fit) -> tuple[tuple[str, float] | None, float]:
-    """Covariate that stands for the strongest unobserved cause, the bias of one as strong, and the robustness value."""
-    import networkx as nx
-    from dowhy import CausalModel
-    from dowhy.causal_estimators.linear_regression_estimator import LinearRegressionEstimator
-    from dowhy.causal_refuters.add_unobserved_common_cause import sensitivity_linear_partial_r2
-
-    data, names = _long_differences(fit)
-    if not names:
-        return None, float("nan")
-    columns = [name for name in data.columns if name not in ("treated", "change")]
-    edges = [("treated", "change"), *((x, y) for x in columns for y in ("treated", "change"))]
-    with warnings.catch_warnings():
-        # dowhy announces data columns of the graph as unobserved or unused; here they coincide by construction
-        warnings.filterwarnings("ignore", category=UserWarning, module=r"dowhy\..*")
-        model = CausalModel(data=data, treatment="treated", outcome="change", graph=nx.DiGraph(edges))
-        estimand = model.identify_effect(method_name="maximal-adjustment")
-    estimand.set_identifier_method("backdoor")
-    estimator = LinearRegressionEstimator(estimand).fit(data)
-    estimate = estimator.estimate_effect(data, control_value=0, treatment_value=1, target_units="ate")
-    biases, robustness = {}, float("nan")
-    for column, name in names.items():
-        analysis = sensitivity_linear_partial_r2(
-            data,
-            estimate,
-            ["treated"],
-            frac_strength_treatment=[1.0],
-            benchmark_common_causes=[column],
-            significance_level=0.05,
-            null_hypothesis_effect=0,
-            plot_estimate=False,
-        )
-        adjusted = float(analysis.benchmarking_results["bias_adjusted_estimate"].iloc[0])
-        raw = float(analysis.stats["estimate"])
-        biases[name] = abs(raw) - float(np.copysign(1.0, raw)) * adjusted
-        robustness = float(analysis.stats["robustness_value"])
-    strongest = max(biases, key=lambda name: biases[name])
-    return (strongest, biases[strongest]), robustness
-
-
-def _long_differences(fit: Fit) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Outcome changes behind the fit, stacked by cohort and comparison, with covariates and block indicators."""
-    import pandas as pd
-
-    stack = make_stack(fit.panel, fit.design, read_modifiers(fit.panel, ()), None)
-    varies = [k for k in range(stack.features.shape[1]) if np.ptp(stack.features[:, k]) > 0]
-    names = {f"x{k}": stack.feature_names[k] for k in varies}
-    columns: dict[str, AnyArray] = {"change": stack.change, "treated": stack.treated.astype(np.int64)}
-    columns |= {f"x{k}": stack.features[:, k] for k in varies}
-    present = np.unique(stack.block)
-    columns |= {f"b{block}": (stack.block == block).astype(float) for block in present[1:]}
-    return pd.DataFrame(columns), names

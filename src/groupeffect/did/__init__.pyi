@@ -1,5 +1,15 @@
 from .basic import TwoByTwo, two_by_two, two_by_two_cross_sections
 from .callaway_santanna import CallawaySantAnna
+from .imputation import Imputation
 from .twfe import TWFE
+from .two_stage import TwoStage
 
-__all__ = ["TWFE", "CallawaySantAnna", "TwoByTwo", "two_by_two", "two_by_two_cross_sections"]
+__all__ = [
+    "TWFE",
+    "CallawaySantAnna",
+    "Imputation",
+    "TwoByTwo",
+    "TwoStage",
+    "two_by_two",
+    "two_by_two_cross_sections",
+]

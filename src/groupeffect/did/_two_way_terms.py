@@ -12,7 +12,7 @@ from groupeffect.design.design import Design
 from groupeffect.errors import DesignError, NoComparisonError, NoTreatedError
 from groupeffect.panel.panel import Panel
 
-__all__ = ["Terms", "make_terms"]
+__all__ = ["CovariateColumns", "Terms", "covariate_columns", "make_terms"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,19 +125,10 @@ def make_terms(
         columns = [(event_time == e).astype(float) for e in kept]
         names = [f"event time {e:g}" for e in kept]
     n_treatment = len(columns)
-    absorbed: list[str] = []
-    for j, name in enumerate(panel.columns.covariates if covariates != "none" else ()):
-        values = np.where(used, own[:, :, j], 0.0)
-        constant = _constant_within(values, used)
-        if covariates == "by_time":
-            added = _by_time(values, used, skip_last=constant)
-            columns += added
-            names += [f"{name} at {panel.times[t]:g}" for t in np.flatnonzero(used.any(axis=0))[: len(added)]]
-        elif constant:
-            absorbed.append(name)
-        else:
-            columns.append(values)
-            names.append(name)
+    named = panel.columns.covariates if covariates != "none" else ()
+    added = covariate_columns(own, used, named, panel.times, by_time=covariates == "by_time")
+    columns += added.columns
+    names += added.names
     return Terms(
         takes_part=takes_part,
         used=used,
@@ -149,8 +140,82 @@ def make_terms(
         event_time=event_time,
         event_times=event_times,
         references=references or (),
-        absorbed=tuple(absorbed),
+        absorbed=added.absorbed,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class CovariateColumns:
+    """Covariates as columns of a regression with unit effects.
+
+    Parameters
+    ----------
+    columns : list of ndarray of shape (n, T)
+        Zero on cells not used.
+    names : list of str
+        Names of the columns.
+    absorbed : tuple of str
+        Covariates left out because they are constant within units.
+    """
+
+    columns: list[FloatArray]
+    names: list[str]
+    absorbed: tuple[str, ...]
+
+    def stacked(self, shape: tuple[int, int]) -> FloatArray:
+        """Columns as an array of shape (n, T, p)."""
+        return np.stack(self.columns, axis=2) if self.columns else np.empty((*shape, 0))
+
+
+def covariate_columns(
+    values: FloatArray,
+    used: BoolArray,
+    names: tuple[str, ...],
+    times: FloatArray,
+    *,
+    by_time: bool,
+    at: BoolArray | None = None,
+) -> CovariateColumns:
+    """Columns of covariates, as they are or with an effect that differs at each time.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n, T, p)
+        Covariates; nan only on cells not used.
+    used : ndarray of bool, shape (n, T)
+        Cells used.
+    names : tuple of str
+        Names of the covariates.
+    times : ndarray of shape (T,)
+        Times.
+    by_time : bool
+        One column for each time instead of one.
+    at : ndarray of bool, shape (T,), optional
+        Times that get a column; by default those with a used cell.
+
+    Returns
+    -------
+    CovariateColumns
+    """
+    chosen = np.flatnonzero(used.any(axis=0) if at is None else at)
+    columns: list[FloatArray] = []
+    labels: list[str] = []
+    absorbed: list[str] = []
+    for j, name in enumerate(names):
+        own = np.where(used, values[:, :, j], 0.0)
+        constant = _constant_within(own, used)
+        if by_time:
+            for t in chosen[:-1] if constant else chosen:  # all of them would sum to a constant of each unit
+                column = np.zeros_like(own)
+                column[:, t] = own[:, t]
+                columns.append(column)
+                labels.append(f"{name} at {times[t]:g}")
+        elif constant:
+            absorbed.append(name)
+        else:
+            columns.append(own)
+            labels.append(name)
+    return CovariateColumns(columns, labels, tuple(absorbed))
 
 
 def _check_references(references: tuple[float, ...], event_times: FloatArray) -> None:
@@ -167,14 +232,3 @@ def _constant_within(values: FloatArray, used: BoolArray) -> bool:
     highest = np.where(used, values, -np.inf).max(axis=1)
     lowest = np.where(used, values, np.inf).min(axis=1)
     return bool((highest[used.any(axis=1)] == lowest[used.any(axis=1)]).all())
-
-
-def _by_time(values: FloatArray, used: BoolArray, *, skip_last: bool) -> list[FloatArray]:
-    """One column per time; the last is left out if the columns would sum to a constant of each unit."""
-    times = np.flatnonzero(used.any(axis=0))
-    columns = []
-    for t in times[:-1] if skip_last else times:
-        column = np.zeros_like(values)
-        column[:, t] = values[:, t]
-        columns.append(column)
-    return columns

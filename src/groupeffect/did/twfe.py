@@ -9,8 +9,8 @@ from typing import ClassVar, Literal, TypeAlias
 import numpy as np
 
 from groupeffect._types import BoolArray, FloatArray
-from groupeffect.design.baseline import BaselineWindow
 from groupeffect.design.design import Design
+from groupeffect.did._requests import refuse_exits, refuse_window
 from groupeffect.did._two_way_terms import Terms, make_terms
 from groupeffect.effects.effects import EffectIndex, Effects, ImpliedWeights, Regression
 from groupeffect.effects.influence import Influence
@@ -164,7 +164,7 @@ def _regress(estimator: TWFE, panel: Panel, design: Design) -> tuple[Terms, TwoW
     """Terms of the regression and its exact solution."""
     _refuse_design(estimator, design)
     takes_part = _participants(design)
-    _refuse_exits(panel, design, takes_part)
+    refuse_exits("TWFE", panel, design, takes_part)
     terms = make_terms(
         panel,
         design,
@@ -184,11 +184,7 @@ def _regress(estimator: TWFE, panel: Panel, design: Design) -> tuple[Terms, TwoW
 
 
 def _refuse_design(estimator: TWFE, design: Design) -> None:
-    if isinstance(design.baseline, BaselineWindow):
-        raise DesignError(
-            f"TWFE has no baseline window (the design has {design.baseline}): it compares with all earlier times.",
-            hint="Use CallawaySantAnna, or a design with base_period='universal'.",
-        )
+    refuse_window("TWFE", design, "all earlier times")
     late = estimator.kind == "static" or max(estimator.references) >= -design.anticipation
     if design.anticipation > 0 and late:
         last = -1 - design.anticipation
@@ -224,19 +220,6 @@ def _participants(design: Design) -> BoolArray:
             hint="Widen the comparison pool, or add units that join later or never.",
         )
     return np.asarray(treated | untreated)
-
-
-def _refuse_exits(panel: Panel, design: Design, takes_part: BoolArray) -> None:
-    leaves = takes_part & design.treated() & (panel.exit <= panel.times[-1])
-    if leaves.any():
-        first = ", ".join(
-            f"{unit} at {time:g}" for unit, time in zip(panel.unit_ids[leaves][:3], panel.exit[leaves][:3], strict=True)
-        )
-        raise DesignError(
-            f"{int(leaves.sum())} treated units leave treatment within the panel (first: {first}); TWFE takes "
-            "treatment as lasting.",
-            hint="End the panel before the first exit, or leave these units out with panel.take_units(...).",
-        )
 
 
 def _linearmodels(panel: Panel, terms: Terms) -> FloatArray:

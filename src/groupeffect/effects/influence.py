@@ -97,11 +97,15 @@ class Shares:
         Position of each unit's cohort in `cohorts`; -1 for units of no cohort.
     unit_weight : ndarray of shape (n,)
         Weights with which units count.
+    fixed : bool, default False
+        Take the shares as given: their estimation adds nothing to the influence. Some methods state their variance
+        conditional on who is treated when.
     """
 
     cohorts: FloatArray
     unit_cohort: IntArray
     unit_weight: FloatArray
+    fixed: bool = False
 
     @property
     def values(self) -> FloatArray:
@@ -114,8 +118,10 @@ class Shares:
         """Influence, shape (n, m), of estimates whose derivative in the shares is `derivative`, shape (G, m).
 
         Only for derivatives with ``shares @ derivative == 0`` (weights that are ratios of shares), where the influence
-        of the total weight cancels.
+        of the total weight cancels. Zero for fixed shares.
         """
+        if self.fixed:
+            return np.zeros((len(self.unit_weight), derivative.shape[1]))
         padded = np.vstack([derivative, np.zeros((1, derivative.shape[1]))])
         scale = self.unit_weight / self.unit_weight.mean()
         return np.asarray(scale[:, None] * padded[self.unit_cohort])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +79,13 @@ class Result:
     """
 
     __slots__ = ("about", "estimate", "fit", "index", "level", "notes", "uncertainty")
+    index: EffectIndex
+    estimate: FloatArray
+    uncertainty: Uncertainty
+    level: float
+    about: dict[str, object]
+    notes: tuple[str, ...]
+    fit: Fit | None
 
     def __init__(self, fit: Fit, uncertainty: Uncertainty, *, strategy: Inference, level: float) -> None:
         effects = fit.effects
@@ -164,7 +170,7 @@ class Result:
         Returns
         -------
         DataFrame
-            ``panel.to_frame()`` with ``event_time``, ``treated``, and ``effect`` (the estimate of the row's cohort x time,
+            ``panel.to_frame()`` with ``event_time``, ``treated``, and ``effect`` (the estimate of the cohort x time,
             event time, cohort or calendar time; the single estimate otherwise; nan for untreated unit-times).
         """
         frame = panel.to_frame()
@@ -186,9 +192,12 @@ class Result:
         used = [name for name in keys if not np.isnan(getattr(self.index, name)).all()]
         if {"cohort", "time"} <= set(used):
             used = ["cohort", "time"]
+        effects = self.index.term == self.index.term[0]  # other terms (projections) are not effects on a unit
         table = {
             tuple(row): value
-            for *row, value in zip(*(getattr(self.index, name) for name in used), self.estimate, strict=True)
+            for *row, value in zip(
+                *(getattr(self.index, name)[effects] for name in used), self.estimate[effects], strict=True
+            )
         }
         wanted = zip(*(keys[name] for name in used), strict=True) if used else (() for _ in cohort)
         return np.array([table.get(tuple(key), np.nan) for key in wanted], dtype=float)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from groupeffect.errors import DesignError, EstimationError
 from groupeffect.report.content import (
-    Contrast,
     Estimate,
     PublicAnalysis,
     PublicStudy,
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from groupeffect.pipeline.study import Study
     from groupeffect.reform.analysis import ReformAnalysis
     from groupeffect.reform.effects import RoleEffect
+    from groupeffect.reform.naive import NaiveEstimate
 
 __all__ = ["public_study", "study_results"]
 
@@ -43,17 +43,15 @@ _OUTCOMES: Final = {
     "enrol": Text("enrolment", "在校生数"),
 }
 _TWFE: Final = Text("two-way fixed effects", "双向固定效应")
-_QUARTERS: Final = {
-    1: Text("quarter with the smallest predicted effect", "预测效应最低的四分之一"),
-    2: Text("second quarter", "第二个四分之一"),
-    3: Text("third quarter", "第三个四分之一"),
-    4: Text("quarter with the largest predicted effect", "预测效应最高的四分之一"),
+_MODIFIERS: Final = {
+    "prior_mean": Text("attainment of the intake", "入学基础"),
+    "disadv_share": Text("share of disadvantaged pupils", "困难学生比例"),
+    "travel_min_core": Text("travel time to the core school", "到核心校的路程时间"),
 }
 
 
 def study_results(study: Study) -> StudyResults:
     """Everything the brief and the exhibits are made from."""
-    from groupeffect.pipeline.reform_steps import naive_estimates
     from groupeffect.report.collect import collect_study
 
     analysis = study.analysis()
@@ -61,7 +59,7 @@ def study_results(study: Study) -> StudyResults:
     main = collect_study(
         analysis,
         _info(study, roles[0]),
-        naive=[item for effect in roles for item in naive_estimates(effect)],
+        naive=[item for effect in roles for item in _naive(effect)],
         source="reform",
         pupils={effect.role: _pupils(effect) for effect in roles},
         truth=_truth(study, analysis),
@@ -69,13 +67,22 @@ def study_results(study: Study) -> StudyResults:
     return replace(
         main,
         estimators=(*_twfe(roles, study.path("reform")), *_synthetic(study)),
-        subgroups=_quarters(study),
+        subgroups=_modifiers(study),
         outcomes=_outcomes(study),
-        contrasts=_contrast(study),
         synthetic_path=_csv(study, "synthetic", "synthetic_did_figure_en.csv"),
         effect_distribution=_csv(study, "heterogeneity", "effect_distribution_figure_en.csv"),
         refuters=_refuters(study),
     )
+
+
+def _naive(effect: RoleEffect) -> list[NaiveEstimate]:
+    """What other designs would have said; empty if they cannot be computed (the reform step says why)."""
+    from groupeffect.pipeline.reform_steps import naive_estimates
+
+    try:
+        return naive_estimates(effect)
+    except (DesignError, EstimationError):
+        return []
 
 
 def _info(study: Study, member: RoleEffect) -> StudyInfo:
@@ -126,6 +133,7 @@ def _twfe(roles: Iterable[RoleEffect], folder: Path) -> tuple[Estimate, ...]:
             label=words[effect.role],
         )
         for effect in roles
+        if (folder / f"{effect.role}_twfe.json").is_file()
     )
 
 
@@ -143,55 +151,24 @@ def _synthetic(study: Study) -> tuple[Estimate, ...]:
     return tuple(found)
 
 
-def _heterogeneity(study: Study) -> Result | None:
+def _modifiers(study: Study) -> tuple[Estimate, ...]:
+    """How effects on members vary with what schools were before: best linear projection, per standard deviation."""
     path = study.path("heterogeneity", "heterogeneity.json")
-    return Result.from_json(path) if path.is_file() else None
-
-
-def _quarter_rows(result: Result) -> dict[int, int]:
-    """Row of each quarter by predicted effect that was estimated."""
-    rows = {}
+    if not path.is_file():
+        return ()
+    result, found = Result.from_json(path), []
     for row, term in enumerate(result.index.term.tolist()):
-        if str(term).startswith("gates:") and np.isfinite(result.estimate[row]):
-            rows[int(str(term).split(":")[1])] = row
-    return rows
-
-
-def _quarters(study: Study) -> tuple[Estimate, ...]:
-    result = _heterogeneity(study)
-    if result is None:
-        return ()
-    source = "heterogeneity/heterogeneity.json"
-    return tuple(
-        Estimate.of(result, f"member.quarter_{quarter}", row=row, source=source, label=_QUARTERS[quarter])
-        for quarter, row in _quarter_rows(result).items()
-    )
-
-
-def _contrast(study: Study) -> tuple[Contrast, ...]:
-    """Largest less smallest predicted quarter, with the joint covariance of the two."""
-    from groupeffect.inference.critical import critical_value
-
-    result = _heterogeneity(study)
-    rows = {} if result is None else _quarter_rows(result)
-    if result is None or not {1, 4} <= rows.keys() or result.uncertainty.vcov is None:
-        return ()
-    weights = np.zeros(len(result.index))
-    weights[rows[4]], weights[rows[1]] = 1.0, -1.0
-    value = float(weights @ np.nan_to_num(result.estimate))
-    error = math.sqrt(float(weights @ result.uncertainty.vcov @ weights))
-    half = critical_value(result.level, result.uncertainty.df) * error
-    difference = Estimate(
-        "member.quarters",
-        value,
-        value - half,
-        value + half,
-        level=result.level,
-        std_error=error,
-        n_clusters=result.uncertainty.n_clusters,
-        source="heterogeneity/heterogeneity.json",
-    )
-    return (Contrast(difference, _QUARTERS[4], _QUARTERS[1]),)
+        kind, _, name = str(term).partition(":")
+        if kind != "projection" or not np.isfinite(result.estimate[row]):
+            continue
+        words = _MODIFIERS.get(name, Text(name, name))
+        label = Text(
+            f"members, difference in effect per standard deviation of {words.en}",
+            f"成员校，{words.zh}每高一个标准差对应的影响差异",
+        )
+        source = "heterogeneity/heterogeneity.json"
+        found.append(Estimate.of(result, f"member.per_sd_{name}", row=row, source=source, label=label))
+    return tuple(found)
 
 
 def _outcomes(study: Study) -> tuple[Estimate, ...]:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from groupeffect.errors import DesignError, EstimationError, PanelError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,10 +53,12 @@ def _write_role(effect: RoleEffect, draft: Draft) -> None:
     for other in effect.alternatives:
         draft.result(f"{role}_{other.pool}", other.overall)
         draft.result(f"{role}_{other.pool}_event_study", other.event_study)
-    for naive in naive_estimates(effect):
-        draft.result(f"{role}_{naive.kind}", naive.result)
-        draft.note(naive.warning)
-    draft.result(f"{role}_twfe", twfe_result(effect))
+    with _refusing(draft, f"{role}: comparisons that mislead"):
+        for naive in naive_estimates(effect):
+            draft.result(f"{role}_{naive.kind}", naive.result)
+            draft.note(naive.warning)
+    with _refusing(draft, f"{role}: two-way fixed effects"):
+        draft.result(f"{role}_twfe", twfe_result(effect))
     verdict = effect.non_inferiority
     if verdict is not None:
         draft.json(f"{role}_non_inferiority", dataclasses.asdict(verdict))
@@ -73,9 +79,7 @@ def twfe_result(effect: RoleEffect) -> Result:
     import groupeffect as ge
 
     panel, design = effect.fit.panel.without_exits(), effect.fit.design
-    plain = ge.staggered_design(
-        panel, comparison=design.comparison, cohort=design.cohort, comparison_pool=design.comparison_pool
-    )
+    plain = ge.staggered_design(panel, cohort=design.cohort, comparison_pool=design.comparison_pool)
     fitted = ge.fit(ge.did.TWFE(), panel, plain)
     return fitted.infer(ge.ClusterRobust(by=effect.spec.cluster), level=effect.overall.level)
 
@@ -94,15 +98,18 @@ def role_table(effects: list[RoleEffect], field: str) -> pd.DataFrame:
 
 def _write_outcomes(study: Study, draft: Draft) -> None:
     """The same comparison of members on every further outcome declared."""
-    from groupeffect.errors import DesignError, EstimationError, PanelError
-
     for outcome in study.reform.outcomes:
-        try:
-            effect = study.member_on(outcome)
-        except (PanelError, DesignError, EstimationError) as error:
-            draft.refuse(f"outcome {outcome}", error.message)
-            continue
-        draft.result(f"outcome_{outcome}", effect.overall)
+        with _refusing(draft, f"outcome {outcome}"):
+            draft.result(f"outcome_{outcome}", study.member_on(outcome).overall)
+
+
+@contextmanager
+def _refusing(draft: Draft, what: str) -> Iterator[None]:
+    """Enter what the data cannot answer among the refusals, and go on with the rest."""
+    try:
+        yield
+    except (PanelError, DesignError, EstimationError) as error:
+        draft.refuse(what, error.message)
 
 
 def synthetic(study: Study, draft: Draft) -> None:

@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -31,13 +31,13 @@ class Outcome:
     status: Literal["made", "unchanged"]
 
 
-def run_step(study: Study, step: Step) -> Outcome:
+def run_step(study: Study, step: Step, tell: Callable[[str], None] | None = None) -> Outcome:
     """Run one step if anything it depends on has changed."""
     key, provenance = study.key(step.name, step.sections, step.input_paths(study))
     old = Record.read(study.folder / step.name)
     if old is not None and old.key == key:
         return Outcome(step, old, "unchanged")
-    draft = study.begin(step.name)
+    draft = study.begin(step.name, tell)
     with warnings.catch_warnings():
         # what they say is in the notes of the results, and so in the step's record and the last table
         warnings.simplefilter("ignore", GroupEffectWarning)
@@ -67,7 +67,11 @@ def run_study(study: Study, *, console: Console) -> list[Outcome]:
         task = progress.add_task("", total=len(steps), study=study.spec.study.title)
         for step in steps:
             progress.update(task, description=step.title)
-            outcomes.append(run_step(study, step))
+
+            def tell(text: str, title: str = step.title) -> None:
+                progress.update(task, description=f"{title} ({text})")
+
+            outcomes.append(run_step(study, step, tell))
             progress.advance(task)
         progress.update(task, description="done")
     _copy_paper(study)

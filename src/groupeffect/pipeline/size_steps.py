@@ -33,9 +33,11 @@ def operating_characteristics(study: Study, draft: Draft) -> None:
     assert spec is not None
     seeds = np.random.SeedSequence(spec.seed).generate_state(spec.draws)
     jobs = [(scenario, int(seed)) for scenario in spec.scenarios for seed in seeds]
-    found = Parallel(n_jobs=spec.workers, inner_max_num_threads=1, backend="loky")(
-        delayed(_one_draw)(scenario, seed, spec.n_schools, study.reform.margin) for scenario, seed in jobs
-    )
+    workers = Parallel(n_jobs=spec.workers, inner_max_num_threads=1, backend="loky", return_as="generator")
+    found = []
+    for frame in workers(delayed(_one_draw)(*job, spec.n_schools, study.reform.margin) for job in jobs):
+        found.append(frame)
+        draft.tell(f"{len(found)} of {len(jobs)} draws")
     rows = pd.concat(found, ignore_index=True)
     draft.table("draws", rows)
     draft.table("size", _size_table(rows))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,11 +82,17 @@ def _is_intact(path: Path, value: str) -> bool:
 class Draft:
     """Folder of a step while it runs; it takes the place of the old one only when the step is done."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tell: Callable[[str], None] | None = None) -> None:
         self.folder = folder
+        self._tell = tell
         self.notes: list[str] = []
         self.refused: list[str] = []
         folder.mkdir(parents=True, exist_ok=True)
+
+    def tell(self, text: str) -> None:
+        """Say how far a long step is, for the progress bar."""
+        if self._tell is not None:
+            self._tell(text)
 
     def note(self, *texts: str) -> None:
         """Remember what a reader must know."""
@@ -240,11 +246,11 @@ class Study:
         """A file of a finished step."""
         return self.folder / step / name
 
-    def begin(self, step: str) -> Draft:
+    def begin(self, step: str, tell: Callable[[str], None] | None = None) -> Draft:
         """Empty folder to write a step's outputs into."""
         draft = self.folder / f".{step}.unfinished"
         shutil.rmtree(draft, ignore_errors=True)
-        return Draft(draft)
+        return Draft(draft, tell)
 
     def finish(self, step: str, draft: Draft, key: str, provenance: Mapping[str, Any]) -> Record:
         """Record a step's outputs and put them in place."""

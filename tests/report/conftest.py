@@ -136,8 +136,17 @@ def make_member(value=0.083, low=0.042, high=0.124, certainty=MODERATE):
         [0.02, 0.018, 0.017, 0.018, 0.021, 0.022, 0.022, 0.027, 0.036], 361, 98, band=True,
     )  # fmt: skip
     return RoleResults(
-        "member", overall, path, make_certainty(*certainty), "weak", 361, 331, 160, 18,
-        n_pupils=24120, within_area=True,
+        "member",
+        overall,
+        path,
+        make_certainty(*certainty),
+        "weak",
+        361,
+        331,
+        160,
+        18,
+        n_pupils=24120,
+        within_area=True,
         alternatives=(Estimate("member.all_never", 0.069, 0.044, 0.094, n_treated=402, n_comparison=844),),
     )
 
@@ -160,7 +169,62 @@ def labelled(key, en, zh, value, half, n, pupils=None):
     )
 
 
+def make_subgroups():
+    return (
+        labelled("sub.intensive", "Intensive model", "紧密型", 0.112, 0.055, 92, 6100),
+        labelled("sub.composite", "Composite model", "混合型", 0.096, 0.06, 105, 7020),
+        labelled("sub.loose", "Loose model", "松散型", 0.032, 0.05, 164, 11000),
+        labelled("sub.tiny", "Island schools", "海岛学校", 0.2, 0.3, 2, 7),
+    )
+
+
+def make_contrast():
+    first = Text("Groups of the intensive model", "紧密型集团")
+    second = Text("groups of the loose model", "松散型集团")
+    return Contrast(labelled("con.model", "", "", 0.08, 0.07, 256), first, second)
+
+
+def make_annex():
+    baseline = pd.DataFrame(
+        {
+            "role": ["member"] * 3,
+            "name": ["score", "enrol", "disadv_share"],
+            "treated_mean": [-0.41, 382.0, 0.33],
+            "comparison_mean": [-0.38, 369.0, 0.31],
+            "sd": [1.0, 210.0, 0.11],
+            "g": [-0.03, 0.06, 0.18],
+            "category": ["satisfied", "satisfied_with_adjustment", "satisfied_with_adjustment"],
+        }
+    )
+    attrition = pd.DataFrame(
+        {
+            "role": ["member"],
+            "overall": [0.041],
+            "treated": [0.042],
+            "comparison": [0.039],
+            "differential": [0.003],
+            "allowed": [0.06],
+            "low": [True],
+        }
+    )
+    history = pd.DataFrame(
+        {
+            "step": ["read_panel", "roles"],
+            "reason": ["score not observed", "built for a group: no year before joining"],
+            "rows": [612, 940],
+            "units": [0, 94],
+        }
+    )
+    refuters = pd.DataFrame({"refuter": ["placebo joining years"], "new_estimate": [0.003], "p_value": [0.62]})
+    names = ("baseline", "attrition", "history", "refuters")
+    return {name: Table.of(frame) for name, frame in zip(names, (baseline, attrition, history, refuters), strict=True)}
+
+
 def make_study(**changes):
+    refused = Text(
+        "Member effect three years after joining: no comparable school left.", "成员校加入三年后的影响：已无可比学校。"
+    )
+    truth = (("member.overall", 0.071), ("core.overall", -0.031), ("net.overall", 0.037))
     given = {
         "info": make_info(),
         "member": make_member(),
@@ -168,42 +232,27 @@ def make_study(**changes):
         "net": Estimate("net.overall", 0.041, 0.006, 0.076, n_treated=521, source="results/net.json#0"),
         "net_certainty": make_certainty(*MODERATE),
         "non_inferiority": NonInferiority("harm_not_excluded", 0.05, -0.067, 0.002, source="results/core_ni.json"),
-        "horizon": Horizon(2, 2024, 2025, source="results/support.json"),
+        "horizon": Horizon(2.0, 2024.0, 2025.0, source="results/support.json"),
         "support": support_table(),
         "luck": Luck(0.121, 0.051, source="results/luck.json"),
         "design_comparison": designs_table(),
         "estimators": (
-            labelled("est.cs_never", "Callaway-Sant’Anna, never-joined schools", "Callaway-Sant’Anna，始终未加入学校", 0.079, 0.028, 361),
-            labelled("est.twfe", "Two-way fixed effects (warning example)", "双向固定效应（警示例）", 0.058, 0.024, 361),
+            labelled("est.twfe", "Two-way fixed effects (warning example)", "双向固定效应（警示例）", 0.058, 0.02, 361),
             labelled("est.sdid", "Synthetic DiD, first wave", "合成双重差分，首批", 0.088, 0.041, 128),
         ),
-        "subgroups": (
-            labelled("sub.intensive", "Intensive model", "紧密型", 0.112, 0.055, 92, 6100),
-            labelled("sub.composite", "Composite model", "混合型", 0.096, 0.06, 105, 7020),
-            labelled("sub.loose", "Loose model", "松散型", 0.032, 0.05, 164, 11000),
-            labelled("sub.tiny", "Island schools", "海岛学校", 0.2, 0.3, 2, 7),
+        "subgroups": make_subgroups(),
+        "contrasts": (make_contrast(),),
+        "outcomes": (
+            labelled("out.math", "Mathematics", "数学", 0.099, 0.046, 361),
+            labelled("out.chinese", "Chinese", "语文", 0.066, 0.04, 361),
         ),
-        "contrasts": (
-            Contrast(labelled("con.model", "", "", 0.08, 0.07, 256), Text("Groups of the intensive model", "紧密型集团"), Text("groups of the loose model", "松散型集团")),
-        ),
-        "outcomes": (labelled("out.math", "Mathematics", "数学", 0.099, 0.046, 361), labelled("out.chinese", "Chinese", "语文", 0.066, 0.04, 361)),
         "synthetic_path": synthetic_table(),
         "effect_distribution": distribution_table(),
         "missingness": missing_table(),
-        "baseline": Table.of(pd.DataFrame({
-            "role": ["member"] * 3, "name": ["score", "enrol", "disadv_share"], "treated_mean": [-0.41, 382.0, 0.33],
-            "comparison_mean": [-0.38, 369.0, 0.31], "sd": [1.0, 210.0, 0.11], "g": [-0.03, 0.06, 0.18],
-            "category": ["satisfied", "satisfied_with_adjustment", "satisfied_with_adjustment"]})),
-        "attrition": Table.of(pd.DataFrame({
-            "role": ["member"], "overall": [0.041], "treated": [0.042], "comparison": [0.039], "differential": [0.003],
-            "allowed": [0.06], "low": [True]})),
-        "history": Table.of(pd.DataFrame({
-            "step": ["read_panel", "roles"], "reason": ["score not observed", "built for a group: no year before joining"],
-            "rows": [612, 940], "units": [0, 94]})),
-        "refuters": Table.of(pd.DataFrame({"refuter": ["placebo joining years"], "new_estimate": [0.003], "p_value": [0.62]})),
-        "refusals": (Text("Member effect three years after joining: no comparable school left.", "成员校加入三年后的影响：已无可比学校。"),),
-        "truth": Table(("key", "value"), (("member.overall", 0.071), ("core.overall", -0.031), ("net.overall", 0.037))),
-    }  # fmt: skip
+        "refusals": (refused,),
+        "truth": Table(("key", "value"), truth),
+        **make_annex(),
+    }
     return StudyResults(**{**given, **changes})
 
 
@@ -268,3 +317,33 @@ def make():
         certainty = staticmethod(make_certainty)
 
     return Makers
+
+
+@pytest.fixture(scope="session")
+def staggered():
+    """Panel, design and fit of a small staggered roll-out."""
+    import groupeffect as ge
+
+    rng = np.random.default_rng(7)
+    rows = [
+        (f"s{i}", t, g, i % 30, 0.3 * rng.normal() + (0.1 * (t - g + 1) if t >= g > 0 else 0.0))
+        for i in range(90)
+        for g in [[0, 2019, 2020][i % 3]]
+        for t in range(2015, 2023)
+        if rng.random() > 0.03
+    ]
+    frame = pd.DataFrame(rows, columns=["school", "year", "g", "county", "y"])
+    columns = ge.Columns(
+        unit="school", time="year", outcome="y", cohort="g", never=(0,), attributes=("county",), outcome_unit="sd"
+    )
+    panel = ge.read_panel(frame, columns)
+    design = ge.staggered_design(panel)
+    return panel, design, ge.fit(ge.did.CallawaySantAnna(unbalanced="pairs"), panel, design)
+
+
+@pytest.fixture(scope="session")
+def result(staggered):
+    import groupeffect as ge
+
+    fitted = staggered[2].aggregate(ge.by_event_time(-3, 2))
+    return fitted.infer(ge.MultiplierBootstrap(by="county", draws=199, seed=1))

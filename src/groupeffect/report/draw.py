@@ -126,12 +126,14 @@ def _one_series(ax: Axes, rows: pd.DataFrame, name: str, shift: float) -> None:
 
 def _label_series(ax: Axes, frame: pd.DataFrame, names: list[Any], words: _Words) -> None:
     """Names of the series at their right ends, pushed apart where they would touch."""
-    last = frame.sort_values("event_time").groupby("series")[["event_time", "estimate"]].last()
+    ends: dict[Any, tuple[float, float]] = {}
+    for name, rows in frame.sort_values("event_time").groupby("series"):
+        ends[name] = (float(rows["event_time"].iloc[-1]), float(rows["estimate"].iloc[-1]))
     low, high = ax.get_ylim()
     gap = 0.075 * (high - low)
     placed: dict[float, float] = {}
-    for name in sorted(names, key=lambda item: float(last.loc[item, "estimate"])):
-        end, height = float(last.loc[name, "event_time"]), float(last.loc[name, "estimate"])
+    for name in sorted(names, key=lambda item: ends[item][1]):
+        end, height = ends[name]
         height = max(height, placed.get(end, -np.inf) + gap)
         placed[end] = height
         colour = COLOURS.get(str(name), COLOURS["other"])

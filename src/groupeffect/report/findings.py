@@ -269,7 +269,7 @@ def luck_finding(study: StudyResults, book: NumberBook) -> Finding | None:
     luck = study.luck
     if luck is None or luck.observed <= 0 or luck.expected < 0:
         return None
-    share = luck.expected / luck.observed
+    share = round(luck.expected / luck.observed, 9)  # decimal fractions in binary
     if share < 0.10:
         name = "little"
     elif share >= 0.95:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import logging
 from functools import lru_cache
 
 from groupeffect.report.style import chinese_font
@@ -32,6 +33,7 @@ def _subset(characters: str) -> str:
     from fontTools.subset import Options, Subsetter  # type: ignore[import-untyped]
     from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
 
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells every glyph at INFO
     options = Options(layout_features=["kern", "liga", "palt"], hinting=False, desubroutinize=True, notdef_outline=True)
     font = TTFont(chinese_font(), recalcTimestamp=False, lazy=True)
     subsetter = Subsetter(options)

@@ -102,8 +102,9 @@ def suppress_small(frame: pd.DataFrame, *, count: str = "n_pupils", limit: int =
 
 
 def neutral(text: str) -> str:
-    """Text that no spreadsheet runs as a formula."""
-    return f"'{text}" if re.match(r"\s*[=+\-@]|[\t\r\n]", text) else text
+    """Make text harmless in a spreadsheet: no formula, and no line break that would start another cell."""
+    line = re.sub(r"[\t\r\n\v\f]", " ", text)
+    return f"'{line}" if re.match(r"\s*[=+\-@]", line) else line
 
 
 def to_csv(frame: pd.DataFrame, path: str | os.PathLike[str] | None = None) -> str:

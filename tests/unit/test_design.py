@@ -160,7 +160,7 @@ def test_universal_base_row_is_marked(panel):
 
 
 def test_block_design(block):
-    panel, design = block
+    _, design = block
     assert design.treated().sum() == 3
     assert design.comparison_pool.sum() == 14
     assert np.unique(design.cohort[design.treated()]).tolist() == [2009]

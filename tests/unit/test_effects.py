@@ -115,7 +115,7 @@ class TestAggregation:
         everybody = replace(panel, adoption=np.where(np.isinf(panel.adoption), 2005, panel.adoption))
         fit = ge.fit(ge.did.CallawaySantAnna(), everybody, ge.staggered_design(everybody))
         assert fit.aggregate(ge.by_event_time()).effects.index.event_time.max() == 2
-        with pytest.raises(BeyondSupportError, match="Event times 3 were asked for.*last identified event time is 2"):
+        with pytest.raises(BeyondSupportError, match=r"Event times 3 were asked for.*last identified event time is 2"):
             fit.aggregate(ge.by_event_time(0, 3))
         assert any("last identified event time is 2" in note for note in fit.effects.notes)
 

@@ -18,6 +18,7 @@ from groupeffect.inference.jackknife import Jackknife
 from groupeffect.panel.panel import Panel
 from groupeffect.protocols import Estimator
 from groupeffect.registry import EstimatorInfo
+from groupeffect.testing.command_line import check_command_line
 from groupeffect.testing.derivative import AGGREGATIONS, DERIVATIVE_TOL, check_derivative
 from groupeffect.testing.documentation import check_parameters, check_reference
 from groupeffect.testing.invariance import INVARIANCES, check_duplication, check_invariance
@@ -38,6 +39,7 @@ CHECKS = (
     "weights",
     "refusal",
     "documentation",
+    "command line",
 )
 """Names of the checks, in the order in which they run."""
 
@@ -76,6 +78,7 @@ def check_estimator(
         - ``weights``: implied weights reproduce the estimate, with +1 on treated and -1 on untreated unit-times.
         - ``refusal``: what cannot be estimated is refused by the documented error; nothing is ignored in silence.
         - ``documentation``: every option with type and default, and a reference.
+        - ``command line``: ``groupeffect fit`` with a TOML file gives the same JSON, byte by byte.
 
     Returns
     -------
@@ -125,6 +128,7 @@ def _runs(estimator: Estimator, cases: list[Scenario], bibliography: Path | None
         "documentation [reference]",
         partial(check_reference, type(estimator), estimator.info.reference, bibliography),
     )
+    yield "command line", partial(check_command_line, estimator)
 
 
 def _cross_fitted(info: EstimatorInfo) -> bool:

@@ -15,9 +15,10 @@ from groupeffect._types import BoolArray, FloatArray, IntArray
 from groupeffect.effects.effects import EffectIndex, Effects
 from groupeffect.errors import EstimationError, SpecError
 
-__all__ = ["Kind", "check_choice", "observed_average"]
+__all__ = ["KINDS", "Kind", "check_choice", "observed_average"]
 
-Kind: TypeAlias = Literal["cells", "event_study", "static"]
+Kind: TypeAlias = Literal["cells", "event_study", "cohort", "static"]
+KINDS: tuple[str, ...] = ("cells", "event_study", "cohort", "static")
 
 
 def check_choice(option: str, value: object, choices: tuple[str, ...]) -> None:
@@ -34,13 +35,13 @@ def check_choice(option: str, value: object, choices: tuple[str, ...]) -> None:
 def observed_average(
     cells: Effects, kind: Kind, counted: FloatArray, unit_cohort: IntArray, cohorts: FloatArray, times: FloatArray
 ) -> Effects:
-    """Average cells by event time, or all treated cells, by their weighted number of observations.
+    """Average cells by event time, treated cells by cohort, or all treated cells, by their number of observations.
 
     Parameters
     ----------
     cells : Effects
         Cohort x time cells with influence and shares.
-    kind : {"cells", "event_study", "static"}
+    kind : {"cells", "event_study", "cohort", "static"}
         ``"cells"`` gives the cells back.
     counted : ndarray of shape (n, T)
         Weight of each observation in its cell; zero for one that is not in it.
@@ -62,14 +63,17 @@ def observed_average(
         return cells
     index = cells.index
     usable = np.isfinite(cells.estimate)
+    after = usable & (index.time >= index.cohort)
+    if not after.any():
+        raise EstimationError("No treated cell can be estimated.", hint="Look at effects.unidentified.")
+    keys: dict[str, FloatArray] = {}
+    members = after[None, :]
     if kind == "event_study":
-        event_times = np.unique(index.event_time[usable])
-        members = (index.event_time[None, :] == event_times[:, None]) & usable
-    else:
-        event_times = np.full(1, np.nan)
-        members = (usable & (index.time >= index.cohort))[None, :]
-        if not members.any():
-            raise EstimationError("No treated cell can be estimated.", hint="Look at effects.unidentified.")
+        keys["event_time"] = np.unique(index.event_time[usable])
+        members = (index.event_time[None, :] == keys["event_time"][:, None]) & usable
+    elif kind == "cohort":
+        keys["cohort"] = np.unique(index.cohort[after])
+        members = (index.cohort[None, :] == keys["cohort"][:, None]) & after
     code, column = np.searchsorted(cohorts, index.cohort), np.searchsorted(times, index.time)
     totals = np.stack([counted[unit_cohort == g].sum(axis=0) for g in range(len(cohorts))])
     size = totals[code, column] * members
@@ -84,7 +88,8 @@ def observed_average(
             extra[rows] = len(counted) * counted[rows][:, column[own]] @ spread[:, own].T
     rows_index = EffectIndex.build(
         term="att",
-        event_time=event_times,
+        cohort=keys.get("cohort"),
+        event_time=keys.get("event_time"),
         n_treated=_units(members, counted, unit_cohort, code, column),
         n_comparison=np.array([index.n_comparison[row].min() for row in members]),
         is_reference=np.array([bool(index.is_reference[row].all()) for row in members]),

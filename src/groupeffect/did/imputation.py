@@ -10,7 +10,7 @@ import numpy as np
 
 from groupeffect._types import AnyArray, BoolArray, FloatArray, IntArray
 from groupeffect.design.design import Design
-from groupeffect.did._observed import check_choice, observed_average
+from groupeffect.did._observed import KINDS, check_choice, observed_average
 from groupeffect.did._untreated import Averages, Cells, Covariates, Sample, UntreatedFit, fit_untreated, make_sample
 from groupeffect.effects.effects import EffectIndex, Effects, ImpliedWeights, Regression
 from groupeffect.effects.influence import Influence, Shares
@@ -22,7 +22,6 @@ from groupeffect.registry import EstimatorInfo, register
 __all__ = ["Imputation"]
 
 Variance: TypeAlias = Literal["conservative", "bjs", "leave_out", "derivative"]
-KINDS = ("cells", "event_study", "static", "pretrends")
 VARIANCES = ("conservative", "bjs", "leave_out", "derivative")
 _AVERAGES: dict[str, Averages] = {
     "conservative": "mean",
@@ -43,12 +42,13 @@ class Imputation:
 
     Parameters
     ----------
-    kind : {"cells", "event_study", "static", "pretrends"}, default "cells"
+    kind : {"cells", "event_study", "cohort", "static", "pretrends"}, default "cells"
         ``"cells"``: a row for each cohort and time; aggregate them with ``ge.by_event_time()`` and others, which give
         cells the share of their cohort.
-        ``"event_study"``, ``"static"``: averages in which each observed treated unit-time counts once (with its
-        weight), as the reference software has it. In a balanced panel these are ``ge.by_event_time()`` and
-        ``ge.overall()``; they differ where units are missing at some times.
+        ``"event_study"``, ``"cohort"``, ``"static"``: averages by event time, by cohort, or of all treated cells, in
+        which each observed treated unit-time counts once (with its weight), as the reference software has it. In a
+        balanced panel these are ``ge.by_event_time()``, ``ge.by_cohort()`` and ``ge.overall()``; they differ where
+        units are missing at some times.
         ``"pretrends"``: only the coefficients of `pretrends`, with the counts of their regression, so that
         ``ClusterRobust()`` uses its small-sample factor.
     pretrends : int or "all", default "all"
@@ -91,7 +91,7 @@ class Imputation:
        estimation. Review of Economic Studies 91(6), 3253-3285.
     """
 
-    kind: Literal["cells", "event_study", "static", "pretrends"] = "cells"
+    kind: Literal["cells", "event_study", "cohort", "static", "pretrends"] = "cells"
     pretrends: int | Literal["all"] = "all"
     covariates: Covariates = "as_is"
     unit_trends: bool = False
@@ -121,7 +121,7 @@ class Imputation:
     )
 
     def __post_init__(self) -> None:
-        check_choice("kind", self.kind, KINDS)
+        check_choice("kind", self.kind, (*KINDS, "pretrends"))
         check_choice("covariates", self.covariates, ("as_is", "by_time", "none"))
         check_choice("variance", self.variance, VARIANCES)
         if self.pretrends != "all" and (isinstance(self.pretrends, (str, bool)) or self.pretrends < 0):

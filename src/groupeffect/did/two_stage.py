@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from groupeffect._types import FloatArray
 from groupeffect.design.design import Design
-from groupeffect.did._observed import Kind, check_choice, observed_average
+from groupeffect.did._observed import KINDS, Kind, check_choice, observed_average
 from groupeffect.did._untreated import Covariates, UntreatedFit, fit_untreated, make_sample
 from groupeffect.effects.effects import Effects, ImpliedWeights
 from groupeffect.effects.influence import Influence, Shares
@@ -29,12 +29,12 @@ class TwoStage:
 
     Parameters
     ----------
-    kind : {"cells", "event_study", "static"}, default "cells"
+    kind : {"cells", "event_study", "cohort", "static"}, default "cells"
         The second stage. ``"cells"``: a row for each cohort and time; aggregate them with ``ge.by_event_time()`` and
-        others, which give cells the share of their cohort. ``"event_study"``: dummies of event time; ``"static"``: one
-        dummy of treatment. There each observed unit-time counts once (with its weight), which is the same as
-        ``ge.by_event_time()`` and ``ge.overall()`` in a balanced panel, and differs where units are missing at some
-        times.
+        others, which give cells the share of their cohort. ``"event_study"``: dummies of event time;
+        ``"cohort"``: of treatment in each cohort; ``"static"``: one dummy of treatment. There each observed unit-time
+        counts once (with its weight), which is the same as ``ge.by_event_time()``, ``ge.by_cohort()`` and
+        ``ge.overall()`` in a balanced panel, and differs where units are missing at some times.
     covariates : {"as_is", "by_time", "none"}, default "as_is"
         How the panel's covariates enter the first stage: with one slope each, with a slope for each time (for
         covariates that do not vary over time), or not at all. As they are, covariates that are constant within units
@@ -93,7 +93,7 @@ class TwoStage:
     )
 
     def __post_init__(self) -> None:
-        check_choice("kind", self.kind, ("cells", "event_study", "static"))
+        check_choice("kind", self.kind, KINDS)
         check_choice("covariates", self.covariates, ("as_is", "by_time", "none"))
 
     def estimate(self, panel: Panel, design: Design) -> Effects:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from groupeffect._types import BoolArray, FloatArray, IntArray
-from groupeffect.design.baseline import BaselineWindow
 from groupeffect.design.design import Design, base_times
 
 __all__ = ["Cell", "comparison_units", "list_cells"]
@@ -28,7 +27,7 @@ class Cell:
     threshold : float
         Comparison units must be treated strictly after this time.
     is_base : bool
-        The cell is its own base period (universal base): zero by construction.
+        The cell is its own base period (universal base, or a window of one time): zero by construction.
     """
 
     cohort: float
@@ -57,7 +56,7 @@ def list_cells(design: Design) -> list[Cell]:
                 if t <= base[-1]:
                     used = np.array([t - 1])
             last = max(times[t], times[used[-1]])
-            is_base = not isinstance(design.baseline, BaselineWindow) and len(used) == 1 and used[0] == t
+            is_base = len(used) == 1 and used[0] == t
             cells.append(Cell(float(g), t, used, float(last + design.anticipation), is_base))
     return cells
 

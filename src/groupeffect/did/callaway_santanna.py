@@ -17,6 +17,7 @@ from groupeffect.did._two_by_two import BlockResult, Method, panel_block
 from groupeffect.effects.effects import EffectIndex, Effects, ImpliedWeights
 from groupeffect.effects.influence import Influence, Shares
 from groupeffect.errors import EstimationError, NoComparisonError, SpecError, WeakOverlapWarning
+from groupeffect.numerics.threads import one_blas_thread
 from groupeffect.panel.panel import Panel
 from groupeffect.registry import EstimatorInfo, register
 
@@ -125,18 +126,19 @@ class CallawaySantAnna:
         influence = np.zeros((panel.n_units, k), order="F")
         failed: dict[int, str] = {}
         n_trimmed = 0
-        for block in plan.blocks:
-            columns = list(block.cells)
-            try:
-                result = _run(self, panel, block, sections=sections)
-            except EstimationError as error:
-                failed |= dict.fromkeys(columns, error.message)
-                continue
-            n_trimmed += result.n_trimmed
-            total[columns] += block.share * result.estimate
-            scale = block.share * panel.n_units / len(block.rows)
-            for j, column in enumerate(columns):
-                influence[block.rows, column] += scale * result.influence[:, j]
+        with one_blas_thread():
+            for block in plan.blocks:
+                columns = list(block.cells)
+                try:
+                    result = _run(self, panel, block, sections=sections)
+                except EstimationError as error:
+                    failed |= dict.fromkeys(columns, error.message)
+                    continue
+                n_trimmed += result.n_trimmed
+                total[columns] += block.share * result.estimate
+                scale = block.share * panel.n_units / len(block.rows)
+                for j, column in enumerate(columns):
+                    influence[block.rows, column] += scale * result.influence[:, j]
         total[list(failed)] = np.nan
         influence[:, list(failed)] = 0.0
         notes = _notes(panel, plan, design, failed, n_trimmed, sections=sections)

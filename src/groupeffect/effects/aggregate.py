@@ -17,6 +17,7 @@ from groupeffect.design.aggregation import Aggregation, ByCalendarTime, ByCohort
 from groupeffect.effects.effects import EffectIndex, Effects
 from groupeffect.effects.influence import Shares
 from groupeffect.errors import BeyondSupportError, EstimationError
+from groupeffect.numerics.threads import one_blas_thread
 
 __all__ = ["aggregate"]
 
@@ -48,7 +49,8 @@ def aggregate(effects: Effects, scheme: Aggregation) -> Effects:
     extra = None
     if effects.influence is not None:
         extra = cells.shares.influence(stage.derivative)
-    mapped = effects.mapped(index, stage.matrix, extra)
+    with one_blas_thread():
+        mapped = effects.mapped(index, stage.matrix, extra)
     return replace(mapped, notes=(*effects.notes, *notes))
 
 

@@ -12,6 +12,7 @@ from groupeffect.errors import SpecError
 from groupeffect.inference.base import cluster_labels, estimable, participating, warn_few_clusters
 from groupeffect.inference.critical import NORMAL_IQR, critical_value, interval, p_value, ratio
 from groupeffect.numerics.random import rademacher_sums
+from groupeffect.numerics.threads import one_blas_thread
 from groupeffect.protocols import Uncertainty
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ class MultiplierBootstrap:
         sums = influence.cluster_sums(cluster_labels(fit.panel, self.by))
         n_clusters = participating(sums)
         notes = warn_few_clusters(n_clusters, "use Jackknife or a randomisation test")
-        draws = rademacher_sums(sums, self.draws, self.seed) / influence.n_units
+        with one_blas_thread():  # the products are narrow: a second thread would mostly wait
+            draws = rademacher_sums(sums, self.draws, self.seed) / influence.n_units
         live = estimable(fit)
         std_error = np.where(live, _spread(draws, self.std_error), np.nan)
         statistic = ratio(fit.effects.estimate, std_error)

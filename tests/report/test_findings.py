@@ -247,8 +247,11 @@ def test_options_follow_the_verdicts(make):
     assert options()["option.widen"] == "gain"
     assert options(member=make.member(0.01, -0.02, 0.04))["option.widen"] == "small"
     assert options(member=make.member(-0.08, -0.12, -0.04))["option.widen"] == "loss"
-    assert options(member=make.member(0.05, -0.03, 0.13))["option.widen"] == "wait"
-    assert options(member=make.member(certainty=LOW))["option.widen"] == "wait"
+    open_end = Horizon(3.0, 2025.0, None)
+    undecided = make.member(0.05, -0.03, 0.13)
+    assert options(member=undecided, horizon=open_end)["option.widen"] == "wait"
+    assert options(member=undecided)["option.widen"] == "stuck"  # nobody left: further years would not narrow the range
+    assert options(member=make.member(certainty=LOW), horizon=open_end)["option.widen"] == "wait"
     assert options()["option.core"] == "not_met"
     assert "option.core" not in options(core=None, non_inferiority=None)
 

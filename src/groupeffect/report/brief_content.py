@@ -343,7 +343,8 @@ def _options(study: StudyResults, book: NumberBook) -> tuple[Finding, ...]:
     overall, info = study.member.overall, study.info
     verdict = effect_verdict(overall.low, overall.high, info.sesoi)
     decided = study.member.certainty.score >= 3
-    widen = {"gain": "gain", "small": "small", "loss": "loss"}.get(verdict, "wait") if decided else "wait"
+    wait = "wait" if study.horizon.exhausted_from is None else "stuck"  # more years help only while somebody compares
+    widen = {"gain": "gain", "small": "small", "loss": "loss"}.get(verdict, wait) if decided else wait
     key = f"option.widen_{widen}"
     wanted = wanted_slots(key)
     slots: dict[str, Slot] = dict(interval_slots(study, overall, book, wanted))
@@ -422,7 +423,7 @@ def _estimates(study: StudyResults, listed: tuple[Estimate, ...]) -> pd.DataFram
             "conf_low": item.low,
             "conf_high": item.high,
             "n_treated": item.n_treated,
-            "n_comparison": item.n_comparison,
+            "n_comparison": item.n_comparison or None,
             "n_pupils": item.n_pupils,
             "true_value": study.true_value(item.key),
         }

@@ -97,7 +97,7 @@ def collect_study(
         missingness=Table.of(missingness_frame(member.fit.panel)),
         baseline=_balance(member, core),
         attrition=_attrition(member, core),
-        history=_history(member),
+        history=_history(member, core),
         refusals=tuple(_refusal(refusal) for refusal in analysis.refusals),
         truth=Table(("key", "value"), tuple((truth or {}).items())),
     )
@@ -148,8 +148,17 @@ def _attrition(member: RoleEffect, core: RoleEffect | None) -> Table:
     return Table.of(frame.rename(columns={"n_treated": "cells_treated", "n_comparison": "cells_comparison"}))
 
 
-def _history(member: RoleEffect) -> Table:
+def _history(member: RoleEffect, core: RoleEffect | None) -> Table:
+    """List what left the data on the way, and what the comparison of each role leaves out."""
     import pandas as pd
 
-    drops = [(drop.step, drop.reason, drop.rows, drop.units) for drop in member.fit.panel.history]
-    return Table.of(pd.DataFrame(drops, columns=["step", "reason", "rows", "units"]))
+    nan = float("nan")
+    rows: list[tuple[str, str, float, float]] = [
+        (drop.step, drop.reason, drop.rows, drop.units)
+        for drop in member.fit.panel.history
+        if drop.rows or drop.units
+    ]
+    for effect in (member, core):
+        if effect is not None:
+            rows += [(effect.role, note, nan, nan) for note in effect.fit.design.notes]
+    return Table.of(pd.DataFrame(rows, columns=["step", "reason", "rows", "units"]))

@@ -53,7 +53,7 @@ def _finish(ax: Axes, language: Language, *notes: Sequence[str]) -> Axes:
     colon = "；" if language == "zh" else ";  "
     lines = "\n".join(colon.join(part for part in line if part) for line in notes if any(line))
     ax.set_title(lines, loc="left", color=COLOURS["muted"], fontsize=8.5)
-    ax.tick_params(labelfontfamily=FONT, length=3, color="#8C8C8C")
+    ax.tick_params(labelfontfamily=FONT, color="#8C8C8C")
     legend = ax.get_legend()
     texts = [ax.title, ax.xaxis.label, ax.yaxis.label, *ax.texts, *([] if legend is None else legend.get_texts())]
     titles = [getattr(ax, "_left_title", ax.title)]
@@ -315,8 +315,8 @@ def draw_design_comparison(frame: pd.DataFrame, ax: Axes, language: Language) ->
     place, ticks, labels = 0.0, [], []
     for role in [name for name in ("member", "core") if (frame["role"] == name).any()]:
         rows = frame[frame["role"] == role]
-        style: dict[str, Any] = {"color": COLOURS[role], "va": "center", "fontsize": 9}
-        ax.text(0.0, place, _words_of_role(language, role), transform=ax.get_yaxis_transform(), **style)
+        ticks.append(place)
+        labels.append(_words_of_role(language, role))
         top = place
         for analysis in [name for name in order if (rows["analysis"] == name).any()]:
             place += 1
@@ -333,10 +333,12 @@ def draw_design_comparison(frame: pd.DataFrame, ax: Axes, language: Language) ->
     ax.set_yticks(ticks)
     ax.set_yticklabels(labels)
     ax.set_xlabel(words("x"))
+    for label in ax.get_yticklabels():
+        known = [role for role in ("member", "core") if label.get_text() == _words_of_role(language, role)]
+        label.set(color=COLOURS[known[0]] if known else COLOURS["truth"], fontsize=9.5 if known else 8.5)
     ax.spines["left"].set_visible(False)
-    _finish(ax, language, [words("note")])
     ax.tick_params(axis="y", length=0)
-    return ax
+    return _finish(ax, language, [words("note")])
 
 
 def _words_of_role(language: Language, role: str) -> str:

@@ -214,7 +214,7 @@ def _tables(content: PaperContent, brief: BriefContent) -> dict[str, Any]:
     more = (*study.estimators, *study.subgroups)
     body["more"] = _shown(_estimates_frame(study, more))
     body["size"] = _shown(_wide_size(content.size.frame()))
-    recovery = content.recovery.frame()
+    recovery = _in_order(content.recovery.frame())
     if len(recovery):
         recovery["event_time"] = [
             "all" if value != value else _number(float(value)) for value in recovery["event_time"].tolist()
@@ -288,6 +288,18 @@ def _wide_size(size: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _in_order(recovery: pd.DataFrame) -> pd.DataFrame:
+    """Members before core schools, event times in order, the average over all last."""
+    if not len(recovery):
+        return recovery
+    role = [{"member": 0, "core": 1}.get(str(name), 2) for name in recovery["role"]]
+    return (
+        recovery.assign(_role=role)
+        .sort_values(["scenario", "_role", "event_time"], kind="stable", na_position="last")
+        .drop(columns="_role")
+    )
+
+
 def _public_frame(public: PublicStudy) -> pd.DataFrame:
     import pandas as pd
 
@@ -299,7 +311,7 @@ def _public_frame(public: PublicStudy) -> pd.DataFrame:
                 {
                     "label": item.title.en,
                     "estimator": method,
-                    "estimate_own": estimate.value,
+                    "effect": estimate.value,
                     "std_error": estimate.std_error,
                     "conf_low": estimate.low,
                     "conf_high": estimate.high,

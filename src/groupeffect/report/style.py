@@ -77,6 +77,8 @@ def report_style() -> Iterator[None]:
         "axes.titlecolor": COLOURS["muted"],
         "axes.titlelocation": "left",
         "axes.titlepad": 8,
+        "xtick.major.size": 3,
+        "ytick.major.size": 3,
         "xtick.labelsize": 8.5,
         "ytick.labelsize": 8.5,
         "legend.fontsize": 8.5,

@@ -9,8 +9,8 @@ from .inference.jackknife import Jackknife
 from .inference.multiplier import MultiplierBootstrap
 from .inference.placebo import PlaceboUnits
 from .panel.columns import Columns
-from .panel.panel import Panel
 from .panel.folder import validate_folder
+from .panel.panel import Panel
 from .panel.read import read_panel
 from .panel.school_files import read_school_files
 from .panel.validation import validate_table

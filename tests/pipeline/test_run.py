@@ -107,7 +107,7 @@ def test_two_runs_write_the_same_bytes(study_file):
 
 def test_a_missing_table_is_an_error(study_file):
     Path("panel.csv").unlink()
-    with pytest.raises(SpecError, match="no table panel.csv"):
+    with pytest.raises(SpecError, match=r"no table panel\.csv"):
         run_study(Study.open(study_file), console=quiet())
 
 

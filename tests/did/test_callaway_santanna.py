@@ -245,6 +245,6 @@ def test_near_perfect_prediction_is_an_overlap_problem():
     x = panel.covariates.copy()
     x[:] = (20 * np.isfinite(panel.adoption) + rng.normal(size=64) * 0.01)[:, None, None]
     panel = replace(panel, covariates=x)
-    with pytest.raises(EstimationError, match="separate|propensity"):
+    with pytest.raises(EstimationError, match=r"separate|propensity"):
         ge.fit(CS(), panel, ge.staggered_design(panel))
     assert issubclass(OverlapError, EstimationError)

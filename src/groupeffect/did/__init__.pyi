@@ -1,6 +1,7 @@
 from .basic import TwoByTwo, two_by_two, two_by_two_cross_sections
 from .callaway_santanna import CallawaySantAnna
 from .imputation import Imputation
+from .staggered_rollout import StaggeredRollout
 from .sun_abraham import SunAbraham
 from .twfe import TWFE
 from .two_stage import TwoStage
@@ -9,6 +10,7 @@ __all__ = [
     "TWFE",
     "CallawaySantAnna",
     "Imputation",
+    "StaggeredRollout",
     "SunAbraham",
     "TwoByTwo",
     "TwoStage",

@@ -353,7 +353,8 @@ class _Page:
         tables = dict(self.content.tables)["all_estimates"]
         rows = tables[tables["key"].isin([item.key for item in listed])].drop(columns=["true_value"], errors="ignore")
         rows = rows.assign(key=[self.label(str(name)) for name in rows["key"]]).rename(columns={"key": "label"})
-        rows.attrs = {"suppressed": int(rows["n_treated"].isna().sum())}
+        rows = rows.dropna(axis="columns", how="all")
+        rows.attrs = {"suppressed": int(rows["estimate"].isna().sum())}
         return [{"kind": "table", "item": self._view(rows, self.words["section.whom"])}]
 
     def certainty(self) -> list[dict[str, Any]]:

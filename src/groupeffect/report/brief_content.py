@@ -435,5 +435,3 @@ def _estimates(study: StudyResults, listed: tuple[Estimate, ...]) -> pd.DataFram
     numbers = [name for name in frame.columns if name != "key"]
     frame[numbers] = frame[numbers].astype(float)
     return frame.dropna(axis="columns", how="all")
-
-

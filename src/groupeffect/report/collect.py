@@ -83,14 +83,10 @@ def collect_study(
     return StudyResults(
         info=info,
         member=RoleResults.of(member, grades["member"], source=source, n_pupils=counts.get("member")),
-        core=None
-        if core is None
-        else RoleResults.of(core, grades["core"], source=source, n_pupils=counts.get("core")),
+        core=None if core is None else RoleResults.of(core, grades["core"], source=source, n_pupils=counts.get("core")),
         net=None if net is None else Estimate.of(net.overall, "net.overall", source=f"{place}net_overall.json"),
         net_certainty=None if net is None else grades["net"],
-        non_inferiority=None
-        if found is None
-        else NonInferiority.of(found, source=f"{place}core_non_inferiority.json"),
+        non_inferiority=None if found is None else NonInferiority.of(found, source=f"{place}core_non_inferiority.json"),
         horizon=Horizon.of(member.support, source=f"{place}member_support.csv"),
         support=Table.of(support_map_frame(member.support)),
         design_comparison=_designs(member, core, naive, truth or {}),
@@ -154,9 +150,7 @@ def _history(member: RoleEffect, core: RoleEffect | None) -> Table:
 
     nan = float("nan")
     rows: list[tuple[str, str, float, float]] = [
-        (drop.step, drop.reason, drop.rows, drop.units)
-        for drop in member.fit.panel.history
-        if drop.rows or drop.units
+        (drop.step, drop.reason, drop.rows, drop.units) for drop in member.fit.panel.history if drop.rows or drop.units
     ]
     for effect in (member, core):
         if effect is not None:

@@ -246,9 +246,7 @@ class RoleResults:
         )
         return cls(
             role,
-            Estimate.of(
-                effect.overall, f"{role}.overall", source=f"{place}{role}_overall.json", n_pupils=n_pupils
-            ),
+            Estimate.of(effect.overall, f"{role}.overall", source=f"{place}{role}_overall.json", n_pupils=n_pupils),
             Table.of(effect.event_study.tidy()),
             certainty,
             effect.pool,

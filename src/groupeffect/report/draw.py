@@ -170,10 +170,7 @@ def draw_support_map(frame: pd.DataFrame, ax: Axes, language: Language) -> Axes:
     ax.set_xlabel(words("x"))
     ax.set_ylabel(words("y"))
     present = [name for name in _STATUSES if (frame["status"] == name).any()]
-    handles = [
-        Patch(facecolor=COLOURS[name], hatch=_HATCHES.get(name), edgecolor="white")
-        for name in present
-    ]
+    handles = [Patch(facecolor=COLOURS[name], hatch=_HATCHES.get(name), edgecolor="white") for name in present]
     names = [words(name) for name in present]
     place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.45, -0.2)}
     ax.legend(handles, names, ncols=len(names), columnspacing=1.2, handlelength=1.4, **place)

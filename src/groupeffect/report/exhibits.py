@@ -184,9 +184,7 @@ def _simulation(content: PaperContent) -> dict[str, Any]:
 def _sentences(brief: BriefContent) -> dict[str, Any]:
     """Sentences of the brief that carry a verdict, in English."""
     sections = ("facts", "scores", "core", "net", "whom", "designs")
-    body: dict[str, Any] = {
-        name: " ".join(finding.text("en") for finding in getattr(brief, name)) for name in sections
-    }
+    body: dict[str, Any] = {name: " ".join(finding.text("en") for finding in getattr(brief, name)) for name in sections}
     body["member"], body["core_verdict"] = (*[finding.text("en") for finding in brief.summary], "")[:2]
     body["title"] = "; ".join(finding.text("en") for finding in brief.title)
     body["horizon"] = brief.horizon.text("en")
@@ -351,5 +349,3 @@ def _public_frames(public: PublicStudy) -> dict[str, pd.DataFrame]:
     return {
         f"public_{name}": named(pd.concat(rows), "event_study", level=0.95, unit=unit) for name, rows in groups.items()
     }
-
-

@@ -38,7 +38,7 @@ def some_units(fit, per_kind=4):
 
 def test_some_areas_follow_the_common_path(build):
     effect = member_effect(build(noise=0.2, n_areas=30, n_outside=60, seed=8).panel, pool="all_never")
-    assert any("30 of 30 areas have fewer than 5" in note for note in effect.notes)
+    assert any("30 of 30 areas have fewer than 3" in note for note in effect.notes)
 
 
 @pytest.mark.parametrize("scheme", [None, overall(), by_event_time()], ids=["cells", "overall", "event_time"])
@@ -55,10 +55,10 @@ def test_derivative_with_some_areas_pooled(build):
     toy = build(noise=0.2, missing=0.05, n_areas=6, n_outside=60, seed=2)
     area = toy.panel.attributes["county_id"].copy()
     outside = np.flatnonzero(toy.outside & (area == "C5"))
-    area[outside[3:]] = "C4"  # area C5 keeps three reference schools
+    area[outside[2:]] = "C4"  # area C5 keeps two reference schools
     found = member_effect(toy.panel.with_attributes(county_id=area), pool="all_never").fit
     assert any("1 of 6 areas" in note for note in found.effects.notes)
-    units = np.r_[some_units(found), outside[:3]]
+    units = np.r_[some_units(found), outside[:2]]
     numeric = weight_derivative(found, overall(), units)
     analytic = found.aggregate(overall()).effects.influence.values
     assert (
@@ -69,6 +69,43 @@ def test_derivative_with_some_areas_pooled(build):
 
 def test_influence_has_mean_zero(fit):
     assert np.abs(fit.effects.influence.values.mean(axis=0)).max() < 1e-12
+
+
+@pytest.fixture(scope="module")
+def exhausted(build):
+    """Nobody stays outside: schools not yet in a group trace the paths of their areas."""
+    return build(noise=0.2, missing=0.05, n_groups=80, n_outside=0, n_areas=2, seed=5)
+
+
+def test_schools_not_yet_in_a_group_can_trace_the_paths(build):
+    toy = build(n_groups=80, n_outside=0, n_areas=2, area_shock=2.0)
+    effect = member_effect(toy.panel)
+    assert effect.estimate == pytest.approx(toy.mean_tau(effect), abs=1e-6)
+    assert any("schools not yet in one trace the paths" in note for note in effect.notes)
+
+
+def test_derivative_when_schools_not_yet_in_a_group_trace_the_paths(exhausted):
+    found = member_effect(exhausted.panel).fit
+    units = some_units(found)
+    numeric = weight_derivative(found, overall(), units)
+    analytic = found.aggregate(overall()).effects.influence.values
+    size = np.abs(analytic).max() / found.panel.n_units
+    assert np.abs(numeric - analytic[units] / found.panel.n_units).max() < 1e-5 * size
+    weights = found.effects.weights.dense()
+    outcome = np.where(np.isfinite(found.panel.outcome), found.panel.outcome, 0.0)
+    assert (weights * outcome).sum(axis=(1, 2)) == pytest.approx(np.nan_to_num(found.effects.estimate), abs=1e-12)
+
+
+def test_areas_without_waiting_schools_are_left_out(exhausted):
+    # one area has all its groups founded at once: nobody is left there to trace its path
+    area = exhausted.panel.attributes["county_id"].copy()
+    adoption = exhausted.panel.adoption.copy()
+    early = area == "C0"
+    adoption[early] = 2022.0
+    effect = member_effect(dataclasses.replace(exhausted.panel, adoption=adoption))
+    assert effect.n_areas == 1
+    assert not np.isin(effect.treated_ids, exhausted.panel.unit_ids[early]).any()
+    assert not set(effect.used()["unit"]) & set(exhausted.panel.unit_ids[early])
 
 
 def test_implied_weights_reproduce_the_estimates(fit):
@@ -128,8 +165,19 @@ def test_a_year_without_exam_is_no_obstacle(build):
     assert effect.estimate == pytest.approx(toy.mean_tau(effect), abs=1e-7)
 
 
+def test_counts_in_the_notes_are_those_of_the_panel(build):
+    toy = build(n_groups=60, noise=0.1, missing=0.1, seed=3)
+    effect = member_effect(toy.panel)
+    holes = int((~np.isfinite(toy.panel.outcome)).sum())
+    notes = " ".join(effect.notes)
+    assert f"{holes} of {toy.panel.outcome.size} unit-times are not observed" in notes
+    assert "7 treated cohort-times have no comparison" in notes
+    assert len(effect.fit.effects.unidentified) == 7
+    assert notes.count("unit-times are not observed") == 1
+
+
 def test_needs_a_window_and_its_attributes(toy):
-    estimator = AreaAdjusted(CallawaySantAnna(), by="county_id", reference="county_id")
+    estimator = AreaAdjusted(CallawaySantAnna(), by="county_id", reference="county_id", cluster="group_id")
     with pytest.raises(SpecError, match="baseline window"):
         estimator.estimate(toy.panel, staggered_design(toy.panel))
     effect = member_effect(toy.panel)

@@ -143,11 +143,22 @@ def test_same_comparison_twice_is_said(core):
 
 
 def test_second_comparison_may_be_missing(build):
-    toy = build(n_outside=0)
-    effect = member_effect(toy.panel)
+    effect = member_effect(build(n_groups=80, n_outside=0, n_areas=2).panel)
     assert effect.alternatives == ()
     assert any("second comparison (all_never) cannot be made" in note for note in effect.notes)
-    assert any("common shocks of areas are not taken out" in note for note in effect.notes)
+
+
+def test_no_estimate_from_a_handful_of_comparison_groups(build):
+    # 27, 18, 9, 9 groups: weak schools of the last wave alone are too few clusters
+    waves = (2022.0, 2022.0, 2022.0, 2023.0, 2023.0, 2024.0, 2025.0)
+    effect = member_effect(build(n_groups=63, noise=0.1, waves=waves).panel)
+    assert effect.support.last_event_time == 0
+    assert effect.support.exhausted_from == 2023
+    assert any("fewer than 10 comparison clusters" in note for note in effect.notes)
+    reasons = {cell.reason for cell in effect.fit.effects.unidentified}
+    assert "fewer than 10 clusters to compare with" in reasons
+    with pytest.raises(NoComparisonError, match="the most is 7"):
+        member_effect(build(n_groups=49, noise=0.1, waves=(2022.0,) * 6 + (2024.0,)).panel)
 
 
 def test_new_schools_are_left_out(toy):

@@ -95,7 +95,7 @@ def test_jackknife_agrees(net):
 
 
 def test_only_weak_members_when_nobody_else_can_be_compared(build):
-    toy = build(noise=0.1, n_outside=0)
+    toy = build(noise=0.1, n_groups=80, n_outside=0, n_areas=2)
     found = net_effect(member_effect(toy.panel), core_effect(toy.panel))
     assert "only members designated weak" in found.notes[0]
     index = found.fit.effects.index

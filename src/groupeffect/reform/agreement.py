@@ -10,7 +10,7 @@ from groupeffect.design.aggregation import overall
 from groupeffect.effects.effects import EffectIndex, Effects
 from groupeffect.effects.influence import Influence
 from groupeffect.fitting import Fit
-from groupeffect.inference.cluster import ClusterRobust
+from groupeffect.reform.bands import ClusterBand
 
 __all__ = ["Agreement", "compare_pools"]
 
@@ -94,7 +94,7 @@ def compare_pools(first: Fit, second: Fit, cluster: str | None, margin: float, l
     result = (
         replace(first, effects=difference)
         .aggregate(overall())
-        .infer(ClusterRobust(cluster, correction="cr1"), level=level)
+        .infer(ClusterBand(cluster), level=level)
     )
     error = result.uncertainty.std_error
     assert error is not None

@@ -26,8 +26,14 @@ from groupeffect.registry import EstimatorInfo
 
 __all__ = ["AreaAdjusted"]
 
-MIN_REFERENCE = 5
-"""An area with fewer reference schools in any year follows the path of all areas together."""
+MIN_NEVER = 3
+"""An area with fewer schools never in a group in any year has no path of its own."""
+
+ENOUGH_NEVER = 0.5
+"""Share of the treated school-years in areas with a path traced by schools never in a group that settles the choice."""
+
+MIN_WAITING = 5
+"""Fewest school_groups yet to come (and schools never in one) that trace the path of an area at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,11 @@ class AreaAdjusted:
     by : str
         Attribute of the panel with the area.
     reference : str
-        Attribute of the panel that marks the schools whose mean change is the path of the area (never in a group).
+        Attribute of the panel with the first time at which a school no longer traces the path of its area: inf for
+        schools never in a group, the year before joining for others, -inf for schools that never do.
+    cluster : str
+        Attribute of the panel with the clusters of the inference. A path needs several: one school_group alone would
+        make its own path, and no variance would show how uncertain it is.
 
     Notes
     -----
@@ -66,6 +76,7 @@ class AreaAdjusted:
     inner: Estimator
     by: str
     reference: str
+    cluster: str
 
     info: ClassVar[EstimatorInfo] = EstimatorInfo(
         name="AreaAdjusted",
@@ -94,11 +105,7 @@ class AreaAdjusted:
                 f"AreaAdjusted needs a baseline window; the design has base period {window!r}.",
                 hint="Use staggered_design(..., base_period=ge.baseline_window(first, last)).",
             )
-        paths = _paths(panel, design, window, self.by, self.reference)
-        if paths is None:
-            effects = self.inner.estimate(panel, design)
-            note = "no school is never in a group, so common shocks of areas are not taken out"
-            return replace(effects, notes=(*effects.notes, note))
+        paths = _paths(panel, design, window, self)
         effects = _without_base_cells(self.inner.estimate(*_against_own_base(panel, design, paths)), panel.times)
         if effects.influence is None or effects.weights is None:
             raise EstimationError(
@@ -112,8 +119,29 @@ class AreaAdjusted:
             effects,
             influence=Influence(values, panel.unit_ids),
             weights=ImpliedWeights(partial(_implied, direct, paths)),
-            notes=(*effects.notes, *paths.notes),
+            notes=(*_true_counts(effects, panel), *paths.notes),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Tracing:
+    """Who traces which path.
+
+    Parameters
+    ----------
+    refers : ndarray of bool, shape (n, T)
+        Schools observed outside any group at that time, whose changes make the path.
+    pooled : ndarray of bool, shape (n_areas,)
+        Areas with too few of them, which follow the path of all areas together.
+    lost : ndarray of bool, shape (n_areas, T)
+        Areas and times without any path: their outcomes are left out.
+    notes : tuple of str
+    """
+
+    refers: BoolArray
+    pooled: BoolArray
+    lost: BoolArray
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +151,7 @@ class _Paths:
     Parameters
     ----------
     value : ndarray of shape (P, T)
-        Mean change of the reference schools since the base; zero where nobody is observed.
+        Mean change of the reference schools since the base; zero where nobody is observed, nan where it is lost.
     solve : ndarray of shape (P, T, T)
         From the equations of the times to the path: missing base years tie the times together.
     unit_path : ndarray of int, shape (n,)
@@ -134,6 +162,8 @@ class _Paths:
         Number of the former.
     share, pull : ndarray of shape (m, T)
         Weight of the school in the path, and that times its distance from the path.
+    own_base : ndarray of shape (m, T)
+        Weight of each time in the base of the reference school.
     in_base : ndarray of shape (n, T)
         Weight of each time in each unit's own base; a row of zeros for units without one.
     notes : tuple of str
@@ -147,49 +177,87 @@ class _Paths:
     n_own: int
     share: FloatArray
     pull: FloatArray
+    own_base: FloatArray
     in_base: FloatArray
     notes: tuple[str, ...]
 
 
-def _paths(panel: Panel, design: Design, window: BaselineWindow, by: str, reference: str) -> _Paths | None:
-    missing = [name for name in (by, reference) if name not in panel.attributes]
+def _paths(panel: Panel, design: Design, window: BaselineWindow, names: AreaAdjusted) -> _Paths:
+    missing = [name for name in (names.by, names.reference, names.cluster) if name not in panel.attributes]
     if missing:
         raise SpecError(
             f"The panel lacks the attributes {missing} that the adjustment for areas needs.",
             hint="Read it with Columns(..., attributes=(...)), or use Roles(area=None).",
         )
     times, seen = panel.times, np.isfinite(panel.outcome)
-    in_window = (times >= window.first) & (times <= window.last)
-    in_base: BoolArray = np.asarray(seen & in_window & (times + design.anticipation < design.cohort[:, None]))
-    base = in_base / np.maximum(in_base.sum(axis=1, keepdims=True), 1)
-    refers = panel.attributes[reference].astype(bool) & in_base.any(axis=1)
-    if not refers.any():
-        return None
-    outcome = np.where(seen, panel.outcome, 0.0)
+    in_window: BoolArray = np.asarray((times >= window.first) & (times <= window.last))
+    area, n_areas = cluster_codes(panel.attributes[names.by])
+    tracing = _trace(panel, design, in_window, area, names)
 
-    area, n_areas = cluster_codes(panel.attributes[by])
-    counts: FloatArray = sum_by_code((refers[:, None] & seen).astype(float), area, n_areas)
-    own: BoolArray = np.asarray((counts[:, seen.any(axis=0)] >= MIN_REFERENCE).all(axis=1))
-    unit_path = np.where(own[area], area, n_areas)
-    row = np.flatnonzero(refers & own[area])
+    traces = tracing.refers.any(axis=1)
+    row = np.flatnonzero(traces & ~tracing.pooled[area])
     path, n_own = area[row], len(row)
-    notes: tuple[str, ...] = ()
-    if (unit_path == n_areas).any():
-        every = np.flatnonzero(refers)
+    if tracing.pooled.any():
+        every = np.flatnonzero(traces)
         row, path = np.r_[row, every], np.r_[path, np.full(len(every), n_areas)]
-        notes = (
-            f"{int((~own).sum())} of {n_areas} areas have fewer than {MIN_REFERENCE} schools never in a group and "
-            "follow the path of all areas together",
-        )
-    weight = panel.unit_weight[row][:, None] * seen[row]
-    total = sum_by_code(weight, path, n_areas + 1)
+    weight = panel.unit_weight[row][:, None] * tracing.refers[row]
+    total: FloatArray = sum_by_code(weight, path, n_areas + 1)
     share = weight / np.where(total > 0, total, 1.0)[path]
-    solve = _solver(share, base[row], path, n_areas + 1)
-    mean = (base * outcome).sum(axis=1)
-    value = np.einsum("pts,ps->pt", solve, sum_by_code(share * (outcome - mean[:, None])[row], path, n_areas + 1))
-    adjusted = outcome[row] - value[path]
-    pull = share * (adjusted - (base[row] * adjusted).sum(axis=1, keepdims=True))
-    return _Paths(value, solve, unit_path, row, path, n_own, share, pull, base, notes)
+    own_base = _shares(tracing.refers[row] & in_window)
+    solve = _solver(share, own_base, path, n_areas + 1)
+    outcome = np.where(seen, panel.outcome, 0.0)[row]
+    change = outcome - (own_base * outcome).sum(axis=1, keepdims=True)
+    value = np.einsum("pts,ps->pt", solve, sum_by_code(share * change, path, n_areas + 1))
+    adjusted = outcome - value[path]
+    pull = share * (adjusted - (own_base * adjusted).sum(axis=1, keepdims=True))
+    value[:n_areas][tracing.lost] = np.nan
+    in_base = _shares(seen & in_window & (times + design.anticipation < design.cohort[:, None]))
+    unit_path = np.where(tracing.pooled[area], n_areas, area)
+    return _Paths(value, solve, unit_path, row, path, n_own, share, pull, own_base, in_base, tracing.notes)
+
+
+def _trace(panel: Panel, design: Design, in_window: BoolArray, area: IntArray, names: AreaAdjusted) -> _Tracing:
+    """Let schools never in a group trace the paths; where nearly all are in one, schools not yet in a group."""
+    seen, until = np.isfinite(panel.outcome), panel.attributes[names.reference].astype(float)
+    cluster = cluster_codes(panel.attributes[names.cluster])[0]
+    active, n_areas = np.flatnonzero(seen.any(axis=0)), int(area.max()) + 1
+    base = np.intersect1d(active, np.flatnonzero(in_window))
+    based: BoolArray = np.asarray(seen[:, base].any(axis=1))
+    refers: BoolArray = np.asarray(seen & (panel.times < until[:, None]) & based[:, None])
+    never: BoolArray = np.asarray(refers & np.isposinf(until)[:, None])
+    cells: BoolArray = np.asarray((panel.times >= design.cohort[:, None]) & seen)
+
+    fewest: IntArray = _clusters_by(area, cluster, never)[:, active].min(axis=1)
+    own: BoolArray = np.asarray(fewest >= MIN_NEVER)
+    count = _clusters_by(area, cluster, refers)
+    held: BoolArray = np.asarray((count >= MIN_WAITING) & (count[:, base] >= MIN_WAITING).all(axis=1)[:, None])
+    n_own, n_held = int(cells[own[area]].sum()), int((cells & held[area]).sum())
+    if never.any() and n_own >= min(n_held, ENOUGH_NEVER * cells.sum()):
+        text = (
+            f"{int((~own).sum())} of {n_areas} areas have fewer than {MIN_NEVER} schools never in a group and follow "
+            "the path of all areas together, so that part of their own shocks stays in"
+        )
+        none: BoolArray = np.zeros(held.shape, dtype=np.bool_)
+        return _Tracing(never, np.asarray(~own), none, () if own.all() else (text,))
+    text = (
+        "too few schools are never in a group: schools not yet in one trace the paths of their areas, and "
+        f"{int(cells.sum()) - n_held} of {int(cells.sum())} treated school-years in areas with fewer than "
+        f"{MIN_WAITING} school_groups yet to come are left out"
+    )
+    return _Tracing(refers, np.zeros(n_areas, dtype=np.bool_), np.asarray(~held), (text,))
+
+
+def _clusters_by(area: IntArray, cluster: IntArray, mask: BoolArray) -> IntArray:
+    """Count the distinct clusters of the marked schools by area and time, shape (n_areas, T)."""
+    n_clusters, n_areas = int(cluster.max()) + 1, int(area.max()) + 1
+    pair = area * n_clusters + cluster
+    columns = [np.bincount(np.unique(pair[marked]) // n_clusters, minlength=n_areas) for marked in mask.T]
+    return np.column_stack(columns)
+
+
+def _shares(mask: BoolArray) -> FloatArray:
+    """Equal weights over the marked times of each row; zero in rows without any."""
+    return np.asarray(mask / np.maximum(mask.sum(axis=1, keepdims=True), 1))
 
 
 def _solver(share: FloatArray, base: FloatArray, path: IntArray, n_paths: int) -> FloatArray:
@@ -229,11 +297,28 @@ def _without_base_cells(effects: Effects, times: FloatArray) -> Effects:
     influence, weights = effects.influence, effects.weights
     return replace(
         effects,
+        unidentified=tuple(cell for cell in effects.unidentified if cell.time in times),
         index=type(index)(**part),
         estimate=effects.estimate[kept],
         influence=None if influence is None else Influence(influence.values[:, kept], influence.unit_ids),
         weights=None if weights is None else ImpliedWeights(partial(_some_rows, weights, kept)),
     )
+
+
+def _true_counts(effects: Effects, panel: Panel) -> list[str]:
+    """Give the notes of the inner estimator, with the counts that the added time changed made again."""
+    counted = ("unit-times are not observed", "treated cohort-times have no comparison")
+    notes = [note for note in effects.notes if not any(text in note for text in counted)]
+    holes = int((~np.isfinite(panel.outcome)).sum())
+    if holes:
+        notes.append(f"{holes} of {panel.outcome.size} unit-times are not observed; cells use the units observed then")
+    if effects.unidentified:
+        known = effects.index.event_time[np.isfinite(effects.estimate)]
+        notes.append(
+            f"{len(effects.unidentified)} treated cohort-times have no comparison and are not estimated; the last "
+            f"identified event time is {known.max():g}"
+        )
+    return notes
 
 
 def _some_rows(weights: ImpliedWeights, rows: IntArray) -> FloatArray:
@@ -273,6 +358,6 @@ def _implied(direct: Callable[[], FloatArray], paths: _Paths) -> FloatArray:
     use = _use_of_paths(weights, paths)
     for cell, by_path in zip(weights, use, strict=True):
         on_reference = by_path[paths.path] * paths.share
-        through = on_reference.sum(axis=1, keepdims=True) * paths.in_base[paths.row] - on_reference
+        through = on_reference.sum(axis=1, keepdims=True) * paths.own_base - on_reference
         np.add.at(cell, paths.row, through)
     return weights

@@ -16,14 +16,20 @@ from groupeffect.diagnostics.balance import BalanceRow, baseline_balance
 from groupeffect.diagnostics.reliability import Reliability, reliability
 from groupeffect.errors import DesignError, EstimationError, FewClustersWarning
 from groupeffect.fitting import Fit, fit
-from groupeffect.inference.cluster import ClusterRobust
 from groupeffect.panel.panel import Panel
 from groupeffect.protocols import Estimator
 from groupeffect.reform.agreement import Agreement, compare_pools
 from groupeffect.reform.bands import ClusterBand
 from groupeffect.reform.noninferiority import NonInferiority, noninferiority
 from groupeffect.reform.placebo import PreTrendReport, pre_trend_report
-from groupeffect.reform.roles import CorePool, MemberPool, Role, Roles, check_baseline, pre_designation_baseline
+from groupeffect.reform.roles import (
+    CorePool,
+    MemberPool,
+    Role,
+    Roles,
+    check_baseline,
+    pre_designation_baseline,
+)
 from groupeffect.reform.spec import RoleSpec, prepare
 from groupeffect.reform.support import SupportMap, support_map
 from groupeffect.result import Result
@@ -142,17 +148,14 @@ class RoleEffect:
     @property
     def treated_ids(self) -> AnyArray:
         """Labels of the treated schools behind the estimates."""
-        return np.asarray(self.fit.panel.unit_ids[_treated(self.fit)])
+        return np.asarray(self.fit.panel.unit_ids[_weights(self.fit).any(axis=1)])
 
     def used(self) -> pd.DataFrame:
         """Treated school-years behind the overall effect (``unit``, ``time``, ``cohort``), to look up a known truth."""
         import pandas as pd
 
-        known = {(cell.cohort, cell.time) for cell in self.support.cells if cell.phase == "after" and cell.identified}
         panel, cohort = self.fit.panel, self.fit.design.cohort
-        rows, columns = np.nonzero(np.isfinite(panel.outcome) & np.isin(cohort, [g for g, _ in known])[:, None])
-        kept = np.array([(cohort[i], panel.times[t]) in known for i, t in zip(rows, columns, strict=True)], dtype=bool)
-        rows, columns = rows[kept], columns[kept]
+        rows, columns = np.nonzero(_weights(self.fit))
         return pd.DataFrame({"unit": panel.unit_ids[rows], "time": panel.times[columns], "cohort": cohort[rows]})
 
     def tidy(self) -> pd.DataFrame:
@@ -224,7 +227,7 @@ def member_effect(
     estimator : Estimator, optional
         ``CallawaySantAnna(method="dr", unbalanced="pairs")`` by default, which adjusts for covariates of the panel.
     by : str or None, default "group_id"
-        Cluster attribute. The school_group attribute means: groups for schools inside, each school for itself outside.
+        Cluster attribute. The default means: school_groups for schools inside, each school for itself outside.
         None = schools.
     lo, hi : float
         First and last time since joining in the event study, -4 and the last identified one by default.
@@ -255,6 +258,8 @@ def member_effect(
     window, source = _baseline(panel, chosen, baseline)
     never = pool in ("all_never", "weak_vs_never")
     ahead = anticipation if anticipation is not None else (0.0 if never else 1.0)
+    prepared = prepare(panel, chosen, window)
+    ask = _Ask(lo, hi, margin, level, (source,))
     spec = RoleSpec(
         role="member",
         pool=pool,
@@ -265,8 +270,6 @@ def member_effect(
         by=_by(by, chosen),
         estimator=estimator or _default_estimator(),
     )
-    ask = _Ask(lo, hi, margin, level, (source,))
-    prepared = prepare(panel, chosen, window)
     main = _role_effect(prepared, spec, ask)
     if pool != "weak":
         return main
@@ -319,6 +322,8 @@ def core_effect(
     """
     chosen = roles or Roles()
     window, source = _baseline(panel, chosen, baseline)
+    prepared = prepare(panel, chosen, window)
+    ask = _Ask(lo, hi, margin, level, (source,))
     spec = RoleSpec(
         role="core",
         pool=pool,
@@ -329,8 +334,6 @@ def core_effect(
         by=_by(by, chosen),
         estimator=estimator or _default_estimator(),
     )
-    ask = _Ask(lo, hi, margin, level, (source,))
-    prepared = prepare(panel, chosen, window)
     main = _role_effect(prepared, spec, ask)
     if pool != "strong":
         return main
@@ -371,7 +374,7 @@ def _baseline(panel: Panel, roles: Roles, declared: BaselineWindow | None) -> tu
 def _role_effect(prepared: Panel, spec: RoleSpec, ask: _Ask) -> RoleEffect:
     design = spec.design(prepared)
     found = fit(spec.full_estimator(prepared), prepared, design)
-    treated = _treated(found)
+    treated: BoolArray = np.asarray(_weights(found).any(axis=1))
     groups = _count(prepared, spec.roles.school_group, treated)
     notes = [*ask.notes, *_check_groups(groups, spec)]
     known = reliability(prepared.outcome[:, _window(prepared, spec.baseline)], _areas(prepared, spec.roles))
@@ -382,7 +385,7 @@ def _role_effect(prepared: Panel, spec: RoleSpec, ask: _Ask) -> RoleEffect:
     if spec.roles.area is not None and spec.roles.area not in prepared.attributes:
         notes.append(f"the panel has no attribute {spec.roles.area!r}: common shocks of areas are not taken out")
     event = found.aggregate(by_event_time(ask.lo, ask.hi))
-    single = found.aggregate(overall()).infer(ClusterRobust(spec.cluster, correction="cr1"), level=ask.level)
+    single = found.aggregate(overall()).infer(ClusterBand(spec.cluster), level=ask.level)
     return RoleEffect(
         role=spec.role,
         spec=spec,
@@ -423,11 +426,15 @@ def _same_comparison(first: Fit, second: Fit) -> bool:
     return all(np.array_equal(one, other) for one, other in pairs)
 
 
-def _treated(found: Fit) -> BoolArray:
-    """Mask of treated schools of cohorts with an identified effect."""
-    index, estimate = found.effects.index, found.effects.estimate
-    cohorts = np.unique(index.cohort[(index.time >= index.cohort) & np.isfinite(estimate)])
-    return np.asarray(np.isin(found.design.cohort, cohorts))
+def _weights(found: Fit) -> BoolArray:
+    """Mark the treated school-years that carry weight in the overall effect, shape (n, T)."""
+    panel, cohort, effects = found.panel, found.design.cohort, found.effects
+    after = np.asarray(panel.times >= cohort[:, None])
+    weights = found.aggregate(overall()).effects.weights
+    if weights is not None:
+        return np.asarray(after & (weights.dense()[0] > 0))
+    known = effects.index.cohort[np.isfinite(effects.estimate) & (effects.index.time >= effects.index.cohort)]
+    return np.asarray(after & np.isfinite(panel.outcome) & np.isin(cohort, known)[:, None])
 
 
 def _window(panel: Panel, baseline: BaselineWindow) -> BoolArray:

@@ -17,8 +17,8 @@ from groupeffect.effects.effects import EffectIndex, Effects
 from groupeffect.effects.influence import Influence
 from groupeffect.errors import NoTreatedError
 from groupeffect.fitting import fit
-from groupeffect.inference.cluster import ClusterRobust
 from groupeffect.panel.panel import Panel
+from groupeffect.reform.bands import ClusterBand
 from groupeffect.reform.effects import RoleEffect
 from groupeffect.result import Result
 
@@ -127,8 +127,8 @@ _WARNING = {
 }
 
 
-def _strategy(effect: RoleEffect) -> ClusterRobust:
-    return ClusterRobust(effect.spec.cluster, correction="cr1")
+def _strategy(effect: RoleEffect) -> ClusterBand:
+    return ClusterBand(effect.spec.cluster)
 
 
 def _changes(panel: Panel, cohort: FloatArray, known: set[tuple[float, float]]) -> tuple[FloatArray, IntArray]:

@@ -14,7 +14,6 @@ from groupeffect.effects.effects import EffectIndex, Effects
 from groupeffect.effects.influence import Influence, Shares
 from groupeffect.errors import DesignError, NoComparisonError, SpecError
 from groupeffect.fitting import Fit
-from groupeffect.inference.cluster import ClusterRobust
 from groupeffect.panel.panel import Panel
 from groupeffect.reform.bands import ClusterBand
 from groupeffect.reform.effects import RoleEffect
@@ -267,7 +266,7 @@ def net_effect(member: RoleEffect, core: RoleEffect, *, weight: NetWeight = "enr
     for kind in _weights(panel, weight):
         estimator = NetEstimator(whole.spec, core.spec, kind)
         fits[kind] = Fit(estimator, panel, design, estimator.estimate(panel, design))
-    strategy = ClusterRobust(cluster, correction="cr1")
+    strategy = ClusterBand(cluster)
     single = {kind: found.aggregate(overall()).infer(strategy, level=level) for kind, found in fits.items()}
     main = fits[weight]
     notes = () if whole.pool == "all_never" else ("only members designated weak are counted among the members",)

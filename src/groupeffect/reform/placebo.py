@@ -14,7 +14,7 @@ from groupeffect.effects.effects import EffectIndex
 from groupeffect.effects.influence import Influence
 from groupeffect.errors import EstimationError
 from groupeffect.fitting import Fit
-from groupeffect.inference.cluster import ClusterRobust
+from groupeffect.reform.bands import ClusterBand
 from groupeffect.reform.roles import row_means
 from groupeffect.result import Result
 
@@ -75,7 +75,7 @@ def pre_trend_report(found: Fit, baseline: BaselineWindow, cluster: str | None, 
     -------
     PreTrendReport
     """
-    strategy = ClusterRobust(cluster, correction="cr1")
+    strategy = ClusterBand(cluster)
     joint, notes = None, []
     yearly = _yearly(found, baseline)
     if yearly is None:

@@ -28,7 +28,7 @@ MemberPool: TypeAlias = Literal["weak", "all_never", "weak_vs_never"]
 CorePool: TypeAlias = Literal["strong", "not_yet_core", "core_vs_never"]
 
 CLUSTER, REFERENCE = "reform_cluster", "reform_reference"
-"""Attributes that the reform designs add to a panel: cluster labels; schools that trace the path of their area."""
+"""Attributes that the reform designs add: cluster labels; until when a school traces the path of its area."""
 
 
 @dataclass(frozen=True, slots=True)

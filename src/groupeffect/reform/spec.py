@@ -15,6 +15,7 @@ from groupeffect.errors import NoComparisonError, NoTreatedError, SpecError
 from groupeffect.panel.panel import Panel
 from groupeffect.protocols import Estimator
 from groupeffect.reform.area import AreaAdjusted
+from groupeffect.reform.floor import Supported
 from groupeffect.reform.roles import (
     CLUSTER,
     REFERENCE,
@@ -99,11 +100,11 @@ class RoleSpec:
         return CLUSTER if self.by == self.roles.school_group else self.by
 
     def full_estimator(self, panel: Panel) -> Estimator:
-        """Add the adjustment for areas to the estimator, if the panel has areas."""
-        area = self.roles.area
+        """Add to the estimator the adjustment for areas, if the panel has areas, and the floor of support."""
+        area, inner = self.roles.area, Supported(self.estimator, cluster=CLUSTER)
         if area is None or area not in panel.attributes:
-            return self.estimator
-        return AreaAdjusted(self.estimator, by=area, reference=REFERENCE)
+            return inner
+        return AreaAdjusted(inner, by=area, reference=REFERENCE, cluster=CLUSTER)
 
     def design(self, panel: Panel) -> Design:
         """Design of this comparison on a prepared panel.
@@ -172,10 +173,14 @@ def _usable(panel: Panel, known: RoleMap, baseline: BaselineWindow) -> BoolArray
 
 
 def prepare(panel: Panel, roles: Roles, baseline: BaselineWindow) -> Panel:
-    """Panel with the cluster labels and the reference schools of the areas as further attributes."""
+    """Panel with the cluster labels and how long a school traces the path of its area as further attributes.
+
+    Core schools never trace a path, and members stop the year before they join.
+    """
     known = read_roles(panel, roles)
-    usable = _usable(panel, known, baseline)
-    return panel.with_attributes(**{CLUSTER: _clusters(panel, known), REFERENCE: known.never & usable})
+    until = np.where(known.member, known.cohort - 1.0, np.where(known.never, NEVER, -NEVER))
+    until = np.where(_usable(panel, known, baseline), until, -NEVER)
+    return panel.with_attributes(**{CLUSTER: _clusters(panel, known), REFERENCE: until})
 
 
 def _clusters(panel: Panel, known: RoleMap) -> IntArray:

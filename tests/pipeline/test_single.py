@@ -105,26 +105,11 @@ def test_json_of_the_list(folder):
 
 
 def test_validate_table_exit_codes(folder, tmp_path):
-    good = CliRunner().invoke(
-        app,
-        [
-            "validate",
-            str(folder / "panel.csv"),
-            "--unit",
-            "unit",
-            "--time",
-            "time",
-            "--outcome",
-            "y",
-            "--cohort",
-            "cohort",
-        ],
-    )
+    roles = ["--unit", "unit", "--time", "time", "--outcome", "y"]
+    good = CliRunner().invoke(app, ["validate", str(folder / "panel.csv"), *roles, "--cohort", "cohort"])
     assert good.exit_code == 0, good.output
     frame = pd.read_csv(folder / "panel.csv")
     pd.concat([frame, frame.head(2)]).to_csv(tmp_path / "twice.csv", index=False)
-    bad = CliRunner().invoke(
-        app, ["validate", str(tmp_path / "twice.csv"), "--unit", "unit", "--time", "time", "--outcome", "y"]
-    )
+    bad = CliRunner().invoke(app, ["validate", str(tmp_path / "twice.csv"), *roles])
     assert bad.exit_code == 1
     assert "duplicate" in bad.output

@@ -79,7 +79,8 @@ def test_aggregation_window_and_level(folder):
 def test_every_fault_of_a_fit_file(folder):
     path = folder / "bad.toml"
     path.write_text(
-        "[panel]\nfile = 'panel.csv'\nunits = 'unit'\n[desing]\n[estimator]\nmethod = 'dr'\n[inference]\nname = 'Jacknife'\n",
+        "[panel]\nfile = 'panel.csv'\nunits = 'unit'\n[desing]\n[estimator]\nmethod = 'dr'\n"
+        "[inference]\nname = 'Jacknife'\n",
         encoding="utf-8",
     )
     with pytest.raises(SpecError) as caught:

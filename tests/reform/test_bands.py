@@ -15,7 +15,7 @@ def test_effective_df_of_equal_and_of_dominating_clusters():
     equal = rng.standard_normal((400, 3))
     assert effective_df(equal, 400) == pytest.approx([400] * 3, rel=0.2)
     few = np.r_[10 * rng.standard_normal((6, 1)), 0.1 * rng.standard_normal((400, 1))]
-    assert effective_df(few, 406)[0] < 12
+    assert effective_df(few, 406)[0] < 20
     assert effective_df(np.r_[np.ones((1, 1)), np.zeros((9, 1))], 10)[0] == 3
     assert effective_df(np.ones((5, 1)), 5)[0] == 4  # never above G - 1
     assert effective_df(np.zeros((5, 1)), 5)[0] == 2

@@ -4,6 +4,7 @@ from .area import AreaAdjusted
 from .bands import ClusterBand
 from .certainty import Certainty, Check, certainty, certainty_label, grade
 from .effects import RoleEffect, core_effect, member_effect
+from .floor import Supported
 from .magnitude import eef_months, kraft_size
 from .naive import NaiveEstimate, before_after, last_year_base
 from .net import NetEffect, NetEstimator, net_effect
@@ -31,6 +32,7 @@ __all__ = [
     "Roles",
     "SupportCell",
     "SupportMap",
+    "Supported",
     "analyse_reform",
     "before_after",
     "certainty",

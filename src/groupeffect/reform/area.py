@@ -230,7 +230,8 @@ def _trace(panel: Panel, design: Design, in_window: BoolArray, area: IntArray, n
     fewest: IntArray = _clusters_by(area, cluster, never)[:, active].min(axis=1)
     own: BoolArray = np.asarray(fewest >= MIN_NEVER)
     count = _clusters_by(area, cluster, refers)
-    held: BoolArray = np.asarray((count >= MIN_WAITING) & (count[:, base] >= MIN_WAITING).all(axis=1)[:, None])
+    in_base: IntArray = count[:, base].min(axis=1)
+    held: BoolArray = np.asarray((count >= MIN_WAITING) & (in_base >= MIN_WAITING)[:, None])
     n_own, n_held = int(cells[own[area]].sum()), int((cells & held[area]).sum())
     if never.any() and n_own >= min(n_held, ENOUGH_NEVER * cells.sum()):
         text = (

@@ -1,6 +1,7 @@
 from .basic import TwoByTwo, two_by_two, two_by_two_cross_sections
 from .callaway_santanna import CallawaySantAnna
 from .imputation import Imputation
+from .local_projection import LocalProjection
 from .staggered_rollout import StaggeredRollout
 from .sun_abraham import SunAbraham
 from .twfe import TWFE
@@ -10,6 +11,7 @@ __all__ = [
     "TWFE",
     "CallawaySantAnna",
     "Imputation",
+    "LocalProjection",
     "StaggeredRollout",
     "SunAbraham",
     "TwoByTwo",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,8 @@ from groupeffect.errors import DesignError, EstimationError, PanelError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from groupeffect.design.design import Design
+    from groupeffect.panel.panel import Panel
     from groupeffect.pipeline.study import Draft, Study
     from groupeffect.reform.effects import RoleEffect
     from groupeffect.reform.naive import NaiveEstimate
@@ -138,14 +140,11 @@ def synthetic(study: Study, draft: Draft) -> None:
 def heterogeneity(study: Study, draft: Draft) -> None:
     """For whom: doubly robust scores, their projection on what schools were before, quarters by predicted effect."""
     import groupeffect as ge
-    from groupeffect.reform.spec import prepare
     from groupeffect.report.figures import effect_distribution_frame
 
     spec = study.spec.heterogeneity
     assert spec is not None
-    effect = study.member_on("score", pool="all_never")
-    panel = prepare(study.schools().panel("score", covariates=spec.modifiers), effect.spec.roles, effect.baseline)
-    design = effect.spec.design(panel)
+    effect, panel, design = _within_areas(study, spec.modifiers)
     learner = ge.hte.DRLearner(modifiers=spec.modifiers, folds=spec.folds, by=effect.spec.cluster, seed=spec.seed)
     fitted = ge.fit(learner, panel, design)
     result = fitted.infer(ge.ClusterRobust(by=effect.spec.cluster, correction="cr1"))
@@ -153,18 +152,27 @@ def heterogeneity(study: Study, draft: Draft) -> None:
     draft.figure("effect_distribution_figure", effect_distribution_frame(result), study.spec.study.languages)
 
 
+def _within_areas(study: Study, covariates: Sequence[str]) -> tuple[RoleEffect, Panel, Design]:
+    """Members against schools never in a group, outcomes less the path of their county, with covariates."""
+    from groupeffect.reform.area import within_areas
+    from groupeffect.reform.spec import prepare
+
+    effect = study.member_on("score", pool="all_never")
+    panel = study.schools().panel("score", covariates=covariates)
+    panel = prepare(panel, effect.spec.roles, effect.baseline)
+    design = effect.spec.design(panel)
+    return effect, within_areas(panel, design, effect.spec.full_estimator(panel)), design
+
+
 def refute(study: Study, draft: Draft) -> None:
     """The reform's causal graph, what it identifies, and attempts to refute the main estimate."""
     import groupeffect as ge
     from groupeffect.hte.causal_graph import contrast_of, identify, reform_graph
     from groupeffect.hte.refutation import refute as attempt
-    from groupeffect.reform.spec import prepare
 
     spec = study.spec.refute
     assert spec is not None
-    effect = study.member_on("score", pool="all_never")
-    panel = prepare(study.schools().panel("score", covariates=spec.covariates), effect.spec.roles, effect.baseline)
-    design = effect.spec.design(panel)
+    effect, panel, design = _within_areas(study, spec.covariates)
     contrast = contrast_of(design)
     draft.text("graph.gml", reform_graph(contrast).to_gml())
     draft.text("identification.txt", identify(contrast).text + "\n" + identify("level").text + "\n")

@@ -123,6 +123,26 @@ class AreaAdjusted:
         )
 
 
+def within_areas(panel: Panel, design: Design, estimator: Estimator) -> Panel:
+    """Panel whose outcomes are less the path of the area, for estimators that `AreaAdjusted` cannot hold.
+
+    Parameters
+    ----------
+    panel, design : Panel, Design
+    estimator : Estimator
+        As a role's full estimator; anything but `AreaAdjusted` leaves the panel as it is.
+
+    Returns
+    -------
+    Panel
+        The paths are taken as known: what comes of it has no part of their uncertainty.
+    """
+    if not isinstance(estimator, AreaAdjusted) or not isinstance(design.baseline, BaselineWindow):
+        return panel
+    paths = _paths(panel, design, design.baseline, estimator)
+    return panel.with_outcome(panel.outcome - paths.value[paths.unit_path])
+
+
 @dataclass(frozen=True, slots=True)
 class _Tracing:
     """Who traces which path.

@@ -115,6 +115,35 @@ def test_cells_of_the_design_variance_are_not_aggregated() -> None:
         own.aggregate(ge.overall())
 
 
+def fisher_p_value(panel: ge.Panel, draws: int) -> float:
+    """Share of re-assigned join times with a larger studentised estimate than the actual ones."""
+    rng = np.random.default_rng(8)
+    own = ge.fit(Rollout(target="overall", variance="design"), panel, ge.staggered_design(panel))
+
+    def statistic(fit: ge.Fit) -> float:
+        return float(abs(fit.infer(ge.ClusterRobust()).uncertainty.statistic[0]))
+
+    shuffled = [own.rerun(design=own.design.reassign(rng.permutation(panel.adoption))) for _ in range(draws)]
+    return (1 + sum(statistic(again) >= statistic(own) for again in shuffled)) / (1 + draws)
+
+
+def test_fisher_test_by_reassigning_join_times() -> None:
+    rng = np.random.default_rng(5)
+    panel = staggered_panel(80)
+    treated = panel.times[None, :] >= panel.adoption[:, None]
+    noise = rng.normal(size=panel.outcome.shape)
+    assert fisher_p_value(panel.with_outcome(noise), 99) > 0.1
+    assert fisher_p_value(panel.with_outcome(noise + treated), 99) == 0.01
+
+
+def test_a_cohort_of_one_unit_is_named() -> None:
+    panel = staggered_panel(48)
+    adoption = panel.adoption.copy()
+    adoption[np.flatnonzero(adoption == 2006)[1:]] = np.inf
+    own = Rollout().estimate(panel, ge.staggered_design(panel, cohort=adoption))
+    assert any("cohorts of one unit add nothing" in note and "2006" in note for note in own.notes)
+
+
 def test_notes_and_refusals() -> None:
     panel = staggered_panel(48, covariate=True, hole_share=0.05)
     notes = " ".join(Rollout().estimate(panel, ge.staggered_design(panel)).notes)

@@ -68,6 +68,10 @@ class StaggeredRollout:
     Weighted cohort means have variance :math:`\sum w_i^2\varepsilon_i^2 / (\sum w_i)^2` times
     :math:`n_g/(n_g - 1)`, with :math:`n_g` the number of *units*: a unit of weight two is not two units.
 
+    A cohort of one unit has no variance of its own: it adds nothing to standard errors, and a note names it (R drops
+    such cohorts). Fisher's test of no effect for any unit follows from re-assigning join times with
+    `Design.reassign` and re-estimating: compare estimates divided by their standard errors; see [1]_.
+
     In unbalanced panels means are taken over the units observed at each time (random timing justifies comparing levels;
     R drops incomplete units, as ``panel.balanced("drop_units")`` does). Estimates move with unit constants unless
     :math:`\beta = 1` in a balanced panel. Covariates are not used; a note says so.
@@ -178,6 +182,9 @@ def _notes(panel: Panel, moments: Moments, rows: Rows) -> tuple[str, ...]:
         notes.append(
             f"cohorts with fewer than {SMALL_COHORT} units, whose variances are poorly known: {', '.join(small)}"
         )
+    lonely = [f"{g:g}" for g in np.unique(moments.cohort) if moments.count[moments.cohort == g].sum() == 1]
+    if lonely:
+        notes.append(f"cohorts of one unit add nothing to standard errors, which are too small: {', '.join(lonely)}")
     if rows.unidentified:
         last = float(np.nanmax(rows.index.event_time, initial=-np.inf))
         ending = f"; the last identified event time is {last:g}" if np.isfinite(last) else ""

@@ -145,6 +145,7 @@ def main():
     parser.add_argument("--peers", nargs="*", default=["diff-diff", "csdid"], choices=list(PEERS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--limit", type=float, default=300)
+    parser.add_argument("--tasks", nargs="*", default=list(TASKS), choices=TASKS)
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
@@ -152,7 +153,7 @@ def main():
         return
     print("| task | size | package | CPU s | wall s | peak MB | ratio to groupeffect (CPU) | overall estimate (se) |")
     print("|---|---|---|---|---|---|---|---|")
-    for task in TASKS:
+    for task in args.tasks:
         rows = {peer: [] for peer in ["groupeffect", *args.peers]}
         for _ in range(args.rounds):
             for peer in rows:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from groupeffect.errors import DesignError, EstimationError
+from groupeffect.pipeline.truths import true_cells
 from groupeffect.report.content import (
     Estimate,
     PublicAnalysis,
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    import pandas as pd
-
-    from groupeffect.fitting import Fit
     from groupeffect.pipeline.study import Study
     from groupeffect.reform.analysis import ReformAnalysis
     from groupeffect.reform.effects import RoleEffect
@@ -200,36 +198,23 @@ def _refuters(study: Study) -> Table:
 
 
 def _truth(study: Study, analysis: ReformAnalysis) -> dict[str, float]:
-    """True values of the estimates of both roles, over exactly the schools, years and weights that were used."""
+    """True values of the estimates of both roles; empty if the truth is not known."""
     import pandas as pd
 
     path = study.data_folder / "truth" / "school_year.csv"
     if not path.is_file():
         return {}
     rows = pd.read_csv(path, usecols=["school_id", "year", "tau"])
-    truth = rows.pivot_table(index="school_id", columns="year", values="tau")
+    known = rows.pivot_table(index="school_id", columns="year", values="tau")
     values = {}
     for effect in (analysis.member, analysis.core):
-        if effect is not None:
-            values[f"{effect.role}.overall"] = _true_overall(effect.fit, truth)
-            values |= {f"{effect.role}.{one.pool}": _true_overall(one.fit, truth) for one in effect.alternatives}
-    return values
-
-
-def _true_overall(fit: Fit, truth: pd.DataFrame) -> float:
-    """Share-weighted mean of the true effects over the post-treatment cells that were estimated."""
-    index, design, panel = fit.effects.index, fit.design, fit.panel
-    tau = truth.reindex(index=panel.unit_ids, columns=panel.times.astype(int)).to_numpy(dtype=float)
-    total = weight = 0.0
-    for cohort, time, estimate in zip(index.cohort, index.time, fit.effects.estimate, strict=True):
-        if time < cohort or np.isnan(estimate):
+        if effect is None:
             continue
-        units = design.cohort == cohort
-        column = int(np.searchsorted(panel.times, time))
-        seen = units & np.isfinite(panel.outcome[:, column])
-        total += units.sum() * float(np.nanmean(tau[seen, column]))
-        weight += units.sum()
-    return total / weight
+        panel = effect.fit.panel
+        tau = known.reindex(index=panel.unit_ids, columns=panel.times.astype(int)).to_numpy(dtype=float)
+        values[f"{effect.role}.overall"] = true_cells(effect, tau).average()
+        values |= {f"{effect.role}.{one.pool}": true_cells(one, tau).average() for one in effect.alternatives}
+    return values
 
 
 def public_study(study: Study) -> PublicStudy:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from groupeffect.errors import GroupEffectWarning
+from groupeffect.pipeline.truths import TrueCells, true_cells
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,17 +90,18 @@ def _one_draw(scenario: str, seed: int, n_schools: int, margin: float) -> pd.Dat
         for effect in (analysis.member, analysis.core):
             if effect is None:
                 continue
+            own = _truth_of(effect, truth)
             for one in (effect, *effect.alternatives):
-                name = "pre_designation" if one is effect else one.pool
-                rows += _rows(name, one.overall, one, truth)
-                rows += _rows(name, one.event_study, one, truth)
+                name, cells = ("pre_designation", own) if one is effect else (one.pool, _truth_of(one, truth))
+                rows += _rows(name, one.overall, one.role, cells)
+                rows += _rows(name, one.event_study, one.role, cells)
             for naive in naive_estimates(effect):
-                rows += _rows(naive.kind, naive.result, effect, truth)
-            rows += _rows("twfe", twfe_result(effect), effect, truth)
+                rows += _rows(naive.kind, naive.result, effect.role, own)
+            rows += _rows("twfe", twfe_result(effect), effect.role, own)
     return pd.DataFrame(rows).assign(scenario=scenario, seed=seed)
 
 
-def _rows(analysis: str, result: Result, effect: RoleEffect, truth: Truth) -> list[dict[str, object]]:
+def _rows(analysis: str, result: Result, role: str, truth: TrueCells) -> list[dict[str, object]]:
     """Rows of a result that are effects (event time >= 0, or overall), with their truth."""
     index, estimate, error = result.index, result.estimate, result.uncertainty.std_error
     assert error is not None
@@ -110,36 +112,25 @@ def _rows(analysis: str, result: Result, effect: RoleEffect, truth: Truth) -> li
         low, high = result.uncertainty.interval[row]
         rows.append(
             {
-                "role": effect.role,
+                "role": role,
                 "analysis": analysis,
                 "event_time": event_time,
                 "estimate": float(estimate[row]),
                 "std_error": float(error[row]),
                 "conf_low": float(low),
                 "conf_high": float(high),
-                "truth": _true_value(effect, truth, event_time),
+                "truth": truth.average(event_time),
             }
         )
     return rows
 
 
-def _true_value(effect: RoleEffect, truth: Truth, event_time: float) -> float:
-    """True effect over the identified cells, at one event time or over all (nan), weighted by cohort shares."""
-    fit = effect.fit
-    index, design, panel = fit.effects.index, fit.design, fit.panel
+def _truth_of(effect: RoleEffect, truth: Truth) -> TrueCells:
+    """True effects behind an estimate of a simulated reform."""
+    panel = effect.fit.panel
     position = {unit: row for row, unit in enumerate(truth.labels["school_id"])}
-    where = np.array([position[unit] for unit in panel.unit_ids])
-    tau = truth.tau[where]
-    years = truth.world.years
-    total = weight = 0.0
-    for cohort, time, value in zip(index.cohort, index.time, fit.effects.estimate, strict=True):
-        if time < cohort or np.isnan(value) or (np.isfinite(event_time) and time - cohort != event_time):
-            continue
-        units = design.cohort == cohort
-        seen = units & np.isfinite(panel.outcome[:, np.searchsorted(panel.times, time)])
-        total += units.sum() * float(tau[seen, np.searchsorted(years, time)].mean())
-        weight += units.sum()
-    return total / weight if weight else float("nan")
+    rows = np.array([position[unit] for unit in panel.unit_ids])
+    return true_cells(effect, truth.tau[rows][:, np.searchsorted(truth.world.years, panel.times)])
 
 
 def _size_table(rows: pd.DataFrame) -> pd.DataFrame:

@@ -142,9 +142,9 @@ def open_table(source: Source, *, encoding: str | None = None, sheet: str | None
             hint="Give a pandas data frame or the path of a .csv, .csv.gz, .parquet or .xlsx file.",
         )
     path = Path(source)
-    kind = _kind_of(path)
     if not path.is_file():
         raise _no_such_file(path)
+    kind = _kind_of(path)
     if path.stat().st_size == 0:
         raise _file_error(path.name, "empty_file", "the file is empty (0 bytes)", "Export it again, with its header.")
     if kind == "csv":

@@ -6,6 +6,7 @@ from .effects.effects import Effects
 from .fitting import Fit, fit
 from .inference.cluster import ClusterRobust
 from .inference.jackknife import Jackknife
+from .inference.multiple_testing import adjust_family
 from .inference.multiplier import MultiplierBootstrap
 from .inference.placebo import PlaceboUnits
 from .panel.columns import Columns
@@ -29,6 +30,7 @@ __all__ = [
     "Panel",
     "PlaceboUnits",
     "Result",
+    "adjust_family",
     "baseline_window",
     "block_design",
     "by_calendar_time",

@@ -99,10 +99,16 @@ def role_table(effects: list[RoleEffect], field: str) -> pd.DataFrame:
 
 
 def _write_outcomes(study: Study, draft: Draft) -> None:
-    """The same comparison of members on every further outcome declared."""
+    """The same comparison of members on every further outcome declared, tested as one family."""
+    from groupeffect.inference.multiple_testing import adjust_family
+
+    found = {}
     for outcome in study.reform.outcomes:
         with _refusing(draft, f"outcome {outcome}"):
-            draft.result(f"outcome_{outcome}", study.member_on(outcome).overall)
+            found[outcome] = study.member_on(outcome).overall
+            draft.result(f"outcome_{outcome}", found[outcome])
+    if found:
+        draft.table("outcomes", adjust_family(found))
 
 
 @contextmanager

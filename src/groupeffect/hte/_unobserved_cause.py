@@ -40,16 +40,18 @@ def strongest_bias(fit: Fit) -> tuple[tuple[str, float] | None, float]:
     estimate = estimator.estimate_effect(data, control_value=0, treatment_value=1, target_units="ate")
     biases, robustness = {}, float("nan")
     for column, name in names.items():
-        analysis = sensitivity_linear_partial_r2(
-            data,
-            estimate,
-            ["treated"],
-            frac_strength_treatment=[1.0],
-            benchmark_common_causes=[column],
-            significance_level=0.05,
-            null_hypothesis_effect=0,
-            plot_estimate=False,
-        )
+        with np.errstate(divide="ignore"):
+            # with many rows the critical value of a by-product rounds to zero, and dowhy divides by it
+            analysis = sensitivity_linear_partial_r2(
+                data,
+                estimate,
+                ["treated"],
+                frac_strength_treatment=[1.0],
+                benchmark_common_causes=[column],
+                significance_level=0.05,
+                null_hypothesis_effect=0,
+                plot_estimate=False,
+            )
         adjusted = float(analysis.benchmarking_results["bias_adjusted_estimate"].iloc[0])
         raw = float(analysis.stats["estimate"])
         biases[name] = abs(raw) - float(np.copysign(1.0, raw)) * adjusted

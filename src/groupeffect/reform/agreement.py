@@ -91,11 +91,7 @@ def compare_pools(first: Fit, second: Fit, cluster: str | None, margin: float, l
         influence=Influence(values, mine.influence.unit_ids),
         shares=mine.shares,
     )
-    result = (
-        replace(first, effects=difference)
-        .aggregate(overall())
-        .infer(ClusterBand(cluster), level=level)
-    )
+    result = replace(first, effects=difference).aggregate(overall()).infer(ClusterBand(cluster), level=level)
     error = result.uncertainty.std_error
     assert error is not None
     low, high = result.uncertainty.interval[0]

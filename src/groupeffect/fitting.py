@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -132,7 +131,23 @@ def fit(estimator: Estimator, panel: Panel, design: Design) -> Fit:
             hint="Make the design from this panel, or take the same units from both.",
         )
     check_usable(design)
+    _check_times(estimator, design)
     return Fit(estimator, panel, design, estimator.estimate(panel, design))
+
+
+def _check_times(estimator: Estimator, design: Design) -> None:
+    """Refuse chosen fit or effect times where the family does not use them, rather than ignore them."""
+    family = estimator.info.family
+    unused = [
+        name
+        for name, families in (("fit_times", {"synth"}), ("effect_times", {"synth", "hte"}))
+        if family not in families and not getattr(design, name).all()
+    ]
+    if unused:
+        raise DesignError(
+            f"{estimator.info.name} uses all times; the design chooses some ({', '.join(unused)}).",
+            hint="Read a panel with fewer times, or report fewer rows with by_event_time(lo, hi).",
+        )
 
 
 def _refusal(fit: Fit, strategy: Inference, missing: frozenset[str]) -> CapabilityError:
@@ -145,6 +160,3 @@ def _refusal(fit: Fit, strategy: Inference, missing: frozenset[str]) -> Capabili
         "provide.",
         hint=f"Strategies that work here: {', '.join(working) or 'none'}.",
     )
-
-
-Refit = Callable[[Panel, Design], Fit]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Literal, TypeAlias, TypeVar
@@ -12,7 +11,7 @@ from typing import Literal, TypeAlias, TypeVar
 from groupeffect._types import Capability
 from groupeffect.errors import SpecError
 
-__all__ = ["EstimatorInfo", "Family", "Feature", "Invariance", "discover", "find", "register"]
+__all__ = ["EstimatorInfo", "Family", "Feature", "Invariance", "discover", "find", "register", "staggered_features"]
 
 Family: TypeAlias = Literal["did", "synth", "hte"]
 Feature: TypeAlias = Literal[
@@ -38,6 +37,20 @@ Invariance: TypeAlias = Literal[
     "time_shocks",
     "duplication",
 ]
+
+
+def staggered_features(*further: Feature) -> frozenset[Feature]:
+    """What every estimator for staggered joining handles here, and what this one handles besides."""
+    common: tuple[Feature, ...] = (
+        "staggered",
+        "unbalanced",
+        "unit_weight",
+        "anticipation",
+        "universal_base",
+        "never_treated",
+        "not_yet_treated",
+    )
+    return frozenset((*common, *further))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +146,3 @@ def find(name: str) -> type:
             hint=f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}.",
         )
     return known[name]
-
-
-def each(predicate: Callable[[EstimatorInfo], bool]) -> Iterator[type]:
-    """Registered estimators whose info fulfils a condition."""
-    return (cls for cls in discover().values() if predicate(cls.info))  # type: ignore[attr-defined]

@@ -101,3 +101,11 @@ def test_estimation_leaves_no_trace_in_the_panel():
     before = pickle.dumps(panel)
     ge.fit(ge.did.CallawaySantAnna(), panel, ge.staggered_design(panel))
     assert pickle.dumps(panel) == before
+
+
+@pytest.mark.parametrize("name", ["fit_times", "effect_times"])
+def test_chosen_times_are_refused_where_they_would_be_ignored(panel, design, name):
+    some = replace(design, **{name: panel.times < panel.times[-1]})
+    with pytest.raises(DesignError, match=f"uses all times.*{name}") as caught:
+        ge.fit(ge.did.CallawaySantAnna(), panel, some)
+    assert "by_event_time" in caught.value.hint

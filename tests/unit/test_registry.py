@@ -9,7 +9,7 @@ import groupeffect as ge
 from groupeffect import registry
 from groupeffect.errors import SpecError
 from groupeffect.protocols import Estimator, Inference
-from groupeffect.registry import EstimatorInfo, each, find, register
+from groupeffect.registry import EstimatorInfo, discover, find, register
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def test_register_and_find(own_registry):
     register(Plugin)
     register(Plugin)  # the same class again is fine
     assert find("Plugin") is Plugin
-    assert Plugin in list(each(lambda info: info.reference == "nobody2000"))
+    assert Plugin in discover().values()
 
 
 def test_two_classes_of_one_name(own_registry):

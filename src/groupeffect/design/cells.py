@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from groupeffect._types import BoolArray, FloatArray, IntArray
+from groupeffect._types import BoolArray, IntArray
 from groupeffect.design.design import Design, base_times
 
 __all__ = ["Cell", "comparison_units", "list_cells"]
@@ -66,9 +66,3 @@ def comparison_units(design: Design, cell: Cell) -> BoolArray:
     if design.comparison == "never_treated":
         return np.asarray(design.comparison_pool & np.isinf(design.cohort))
     return np.asarray(design.comparison_pool & (design.cohort > cell.threshold) & (design.cohort != cell.cohort))
-
-
-def cohort_sizes(design: Design) -> tuple[FloatArray, IntArray]:
-    """Cohorts and their number of units."""
-    cohorts = design.cohorts
-    return cohorts, np.array([int((design.cohort == g).sum()) for g in cohorts], dtype=np.int64)

@@ -19,7 +19,7 @@ from groupeffect.effects.influence import Influence, Shares
 from groupeffect.errors import EstimationError, NoComparisonError, SpecError, WeakOverlapWarning
 from groupeffect.numerics.threads import one_blas_thread
 from groupeffect.panel.panel import Panel
-from groupeffect.registry import EstimatorInfo, register
+from groupeffect.registry import EstimatorInfo, register, staggered_features
 
 __all__ = ["CallawaySantAnna"]
 
@@ -78,19 +78,7 @@ class CallawaySantAnna:
         reference="callaway2021",
         family="did",
         provides=frozenset({"influence", "refit", "weights"}),
-        handles=frozenset(
-            {
-                "staggered",
-                "covariates",
-                "unbalanced",
-                "unit_weight",
-                "anticipation",
-                "universal_base",
-                "baseline_window",
-                "never_treated",
-                "not_yet_treated",
-            }
-        ),
+        handles=staggered_features("covariates", "baseline_window"),
         unbiased_under=("parallel_trends", "covariate_trends", "heterogeneous_cohorts", "anticipation", "unbalanced"),
         exact_tol=1e-9,
         varies_with=frozenset({"unit_constants_with_holes"}),

@@ -17,7 +17,7 @@ from groupeffect.effects.effects import EffectIndex, Effects, ImpliedWeights, Un
 from groupeffect.effects.influence import Influence
 from groupeffect.errors import NoComparisonError, SpecError
 from groupeffect.panel.panel import Panel
-from groupeffect.registry import EstimatorInfo, register
+from groupeffect.registry import EstimatorInfo, register, staggered_features
 
 __all__ = ["LocalProjection"]
 
@@ -91,19 +91,7 @@ class LocalProjection:
         reference="dube2025",
         family="did",
         provides=frozenset({"influence", "refit", "weights"}),
-        handles=frozenset(
-            {
-                "staggered",
-                "block",
-                "covariates",
-                "unbalanced",
-                "unit_weight",
-                "anticipation",
-                "universal_base",
-                "never_treated",
-                "not_yet_treated",
-            }
-        ),
+        handles=staggered_features("block", "covariates"),
         unbiased_under=("constant_effects", "parallel_trends", "covariate_trends", "anticipation", "unbalanced"),
         exact_tol=1e-9,
     )

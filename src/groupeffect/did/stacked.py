@@ -19,7 +19,7 @@ from groupeffect.effects.effects import EffectIndex, Effects, ImpliedWeights, Un
 from groupeffect.effects.influence import Influence, Shares
 from groupeffect.errors import DesignError, NoComparisonError, SpecError, UnbalancedError
 from groupeffect.panel.panel import Panel
-from groupeffect.registry import EstimatorInfo, register
+from groupeffect.registry import EstimatorInfo, register, staggered_features
 
 __all__ = ["Stacked"]
 
@@ -82,19 +82,7 @@ class Stacked:
         reference="wing2024",
         family="did",
         provides=frozenset({"influence", "refit", "weights"}),
-        handles=frozenset(
-            {
-                "staggered",
-                "block",
-                "covariates",
-                "unbalanced",
-                "unit_weight",
-                "anticipation",
-                "universal_base",
-                "never_treated",
-                "not_yet_treated",
-            }
-        ),
+        handles=staggered_features("block", "covariates"),
         unbiased_under=(
             "constant_effects",
             "parallel_trends",

@@ -15,7 +15,7 @@ from groupeffect.effects.effects import Effects, ImpliedWeights
 from groupeffect.effects.influence import Influence, Shares
 from groupeffect.errors import SpecError
 from groupeffect.panel.panel import Panel
-from groupeffect.registry import EstimatorInfo, register
+from groupeffect.registry import EstimatorInfo, register, staggered_features
 
 __all__ = ["StaggeredRollout"]
 
@@ -92,19 +92,7 @@ class StaggeredRollout:
         reference="roth2023",
         family="did",
         provides=frozenset({"influence", "refit", "weights"}),
-        handles=frozenset(
-            {
-                "staggered",
-                "block",
-                "unbalanced",
-                "unit_weight",
-                "anticipation",
-                "universal_base",
-                "baseline_window",
-                "never_treated",
-                "not_yet_treated",
-            }
-        ),
+        handles=staggered_features("block", "baseline_window"),
         unbiased_under=("constant_effects", "parallel_trends", "heterogeneous_cohorts", "anticipation", "unbalanced"),
         exact_tol=1e-9,
         varies_with=frozenset({"unit_constants", "unit_constants_with_holes", "duplication"}),

@@ -19,7 +19,7 @@ from groupeffect.effects.influence import Influence, Shares
 from groupeffect.errors import DesignError, EstimationError, NoComparisonError, NoTreatedError, SpecError
 from groupeffect.numerics.cell_regression import CellRegression, cell_regression, unit_effects
 from groupeffect.panel.panel import Panel
-from groupeffect.registry import EstimatorInfo, register
+from groupeffect.registry import EstimatorInfo, register, staggered_features
 
 __all__ = ["SunAbraham"]
 
@@ -83,19 +83,7 @@ class SunAbraham:
         reference="sun2021",
         family="did",
         provides=frozenset({"influence", "regression", "refit", "weights"}),
-        handles=frozenset(
-            {
-                "staggered",
-                "block",
-                "covariates",
-                "unbalanced",
-                "unit_weight",
-                "anticipation",
-                "universal_base",
-                "never_treated",
-                "not_yet_treated",
-            }
-        ),
+        handles=staggered_features("block", "covariates"),
         unbiased_under=("constant_effects", "parallel_trends", "heterogeneous_cohorts", "anticipation", "unbalanced"),
         exact_tol=1e-9,
     )

@@ -13,7 +13,7 @@ from groupeffect.did._untreated import Covariates, UntreatedFit, fit_untreated, 
 from groupeffect.effects.effects import Effects, ImpliedWeights
 from groupeffect.effects.influence import Influence, Shares
 from groupeffect.panel.panel import Panel
-from groupeffect.registry import EstimatorInfo, register
+from groupeffect.registry import EstimatorInfo, register, staggered_features
 
 __all__ = ["TwoStage"]
 
@@ -75,19 +75,7 @@ class TwoStage:
         reference="gardner2022",
         family="did",
         provides=frozenset({"influence", "refit", "weights"}),
-        handles=frozenset(
-            {
-                "staggered",
-                "block",
-                "covariates",
-                "unbalanced",
-                "unit_weight",
-                "anticipation",
-                "universal_base",
-                "never_treated",
-                "not_yet_treated",
-            }
-        ),
+        handles=staggered_features("block", "covariates"),
         unbiased_under=("constant_effects", "parallel_trends", "heterogeneous_cohorts", "anticipation", "unbalanced"),
         exact_tol=1e-9,
     )

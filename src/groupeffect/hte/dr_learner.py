@@ -17,7 +17,7 @@ from groupeffect.hte._nuisance import PropensityModel, RegressionModel
 from groupeffect.hte._stack import EventWindow
 from groupeffect.hte.dr_did_scores import DRScores, Projection, ScoreOptions, dr_did_scores
 from groupeffect.panel.panel import Panel
-from groupeffect.registry import EstimatorInfo, register
+from groupeffect.registry import EstimatorInfo, register, staggered_features
 
 __all__ = ["DRLearner"]
 
@@ -100,19 +100,7 @@ class DRLearner:
         reference="kennedy2023",
         family="hte",
         provides=frozenset({"influence", "refit", "scores"}),
-        handles=frozenset(
-            {
-                "staggered",
-                "covariates",
-                "unbalanced",
-                "unit_weight",
-                "anticipation",
-                "universal_base",
-                "baseline_window",
-                "never_treated",
-                "not_yet_treated",
-            }
-        ),
+        handles=staggered_features("covariates", "baseline_window"),
         unbiased_under=("constant_effects", "parallel_trends", "covariate_trends"),
         exact_tol=1e-8,
         influence_tol=0.3,

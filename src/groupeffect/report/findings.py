@@ -6,7 +6,7 @@ A :class:`Finding` holds the name of a phrase and what goes into its slots; the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -319,8 +319,3 @@ def alternative_finding(study: StudyResults, other: Estimate, book: NumberBook) 
     parts: dict[str, Slot] = {"comparison": Finding(other.key, f"comparison.{other.key.partition('.')[2]}")}
     parts |= interval_slots(study, other, book)
     return Finding(other.key, "finding.alternative.compared", slots=parts)
-
-
-def all_numbers(findings: Sequence[Finding]) -> tuple[Number, ...]:
-    """Every number of some findings."""
-    return tuple(number for finding in findings for number in finding.numbers)

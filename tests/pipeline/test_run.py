@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from groupeffect.errors import PanelError, SpecError
-from groupeffect.pipeline.run import run_study, verify
+from groupeffect.pipeline.run import run_step, run_study, verify
 from groupeffect.pipeline.steps import STEPS
 from groupeffect.pipeline.study import Record, Study
 from groupeffect.simulate import dgp
@@ -133,3 +133,23 @@ def test_every_step_has_its_own_name_and_known_inputs():
     assert len(set(names)) == len(names)
     for position, step in enumerate(STEPS):
         assert set(step.after) <= set(names[:position])
+
+
+@pytest.mark.filterwarnings("ignore::groupeffect.errors.GroupEffectWarning")
+def test_a_twin_that_does_not_fit_is_refused_not_reported(tmp_path):
+    from groupeffect.pipeline.contents import study_results
+
+    root = Path(__file__).parents[2]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        study = Study.open("analyses/config/small.toml")
+        steps = {step.name: step for step in STEPS}
+        study.folder = tmp_path
+        for name in ("reform", "synthetic"):
+            run_step(study, steps[name])
+        results = study_results(study)
+    keys = [estimate.key for estimate in results.estimators]
+    assert "group.synthetic_did" in keys
+    assert "group.synthetic_control" not in keys
+    assert any("no twin reproduces its path" in text.en for text in results.refusals)
+    assert any(text.en.startswith("outcome tested_share") for text in results.refusals)

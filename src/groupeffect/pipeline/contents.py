@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from groupeffect.errors import DesignError, EstimationError
+from groupeffect.pipeline.study import Record
 from groupeffect.pipeline.truths import true_cells
 from groupeffect.report.content import (
     Estimate,
@@ -70,6 +71,7 @@ def study_results(study: Study) -> StudyResults:
         synthetic_path=_csv(study, "synthetic", "synthetic_did_figure_en.csv"),
         effect_distribution=_csv(study, "heterogeneity", "effect_distribution_figure_en.csv"),
         refuters=_refuters(study),
+        refusals=(*main.refusals, *_further_refusals(study, analysis)),
     )
 
 
@@ -81,6 +83,13 @@ def _naive(effect: RoleEffect) -> list[NaiveEstimate]:
         return naive_estimates(effect)
     except (DesignError, EstimationError):
         return []
+
+
+def _further_refusals(study: Study, analysis: ReformAnalysis) -> list[Text]:
+    """What the steps refused besides the questions of the analysis: outcomes, twins, other estimators."""
+    asked = tuple(f"{refusal.question}: " for refusal in analysis.refusals)
+    records = [Record.read(study.path(step)) for step in ("reform", "synthetic")]
+    return [Text(text) for record in records if record for text in record.refused if not text.startswith(asked)]
 
 
 def _info(study: Study, member: RoleEffect) -> StudyInfo:

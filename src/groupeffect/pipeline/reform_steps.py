@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from groupeffect.errors import DesignError, EstimationError, PanelError
+from groupeffect.errors import DesignError, EstimationError, PanelError, PoorPreFitWarning
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,10 +133,16 @@ def synthetic(study: Study, draft: Draft) -> None:
     draft.json("case", {"group": case.group, "start": case.start, "n_members": case.n_members})
     strategy = ge.PlaceboUnits(draws=spec.draws, seed=spec.seed)
     for name, estimator in (("did", ge.synth.SyntheticDiD()), ("control", ge.synth.SyntheticControl())):
-        fitted = ge.fit(estimator, case.panel, case.design)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", PoorPreFitWarning)
+            fitted = ge.fit(estimator, case.panel, case.design)
+        poor = [str(item.message) for item in caught if issubclass(item.category, PoorPreFitWarning)]
         result = fitted.infer(strategy)
         draft.result(f"synthetic_{name}_path", result)
-        draft.result(f"synthetic_{name}_overall", fitted.aggregate(ge.overall()).infer(strategy))
+        if poor:
+            draft.refuse(f"one group, {estimator.info.label}", f"no twin reproduces its path ({poor[0]})")
+        else:
+            draft.result(f"synthetic_{name}_overall", fitted.aggregate(ge.overall()).infer(strategy))
         draft.figure(f"synthetic_{name}_figure", synthetic_path_frame(result), study.spec.study.languages)
     draft.note(
         f"synthetic twin of group {case.group}: placebo schools are noisier than the average of {case.n_members} "
